@@ -1,0 +1,2 @@
+//! The small program in or beside a camera.
+fn main() {}

@@ -1,0 +1,2 @@
+//! See any camera from anywhere: the gateway.
+fn main() {}

@@ -1,0 +1,1 @@
+//! HTTP: routes, dashboard, one port for plain and TLS.

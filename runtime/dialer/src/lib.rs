@@ -1,0 +1,1 @@
+//! How anything reaches a camera: directly or through an agent.

@@ -1,0 +1,1 @@
+//! Camera side: one driver per protocol, under one supervisor.

@@ -1,0 +1,1 @@
+//! Streams, rings, readers as cursors; knows no protocol.

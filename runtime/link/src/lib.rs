@@ -1,0 +1,1 @@
+//! Transport and multiplexing shared by both ends of the tunnel.

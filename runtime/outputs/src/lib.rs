@@ -1,0 +1,1 @@
+//! Viewer side: one output per streaming format.

@@ -1,0 +1,1 @@
+//! The gateway's half of the tunnel: agents, dialing through them, forwards.

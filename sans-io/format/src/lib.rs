@@ -1,0 +1,1 @@
+//! Bitstream and container formats, a module each.

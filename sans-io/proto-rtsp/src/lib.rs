@@ -1,0 +1,1 @@
+//! RTSP messages, logins, transports, session descriptions.

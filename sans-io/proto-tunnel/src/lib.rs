@@ -1,0 +1,1 @@
+//! The agent's protocol: join codes, hello, open, keep-alive.

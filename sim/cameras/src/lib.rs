@@ -1,0 +1,1 @@
+//! Simulated cameras: the device half of each protocol.

@@ -1,0 +1,1 @@
+//! Networks in memory: a house behind NAT without a kernel.

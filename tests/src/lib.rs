@@ -1,0 +1,1 @@
+//! The built programs from outside, against real peers.

@@ -1,0 +1,2 @@
+//! Chores: tests, benchmarks, generated files.
+fn main() {}
