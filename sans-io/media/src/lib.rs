@@ -9,7 +9,11 @@
 //! assert_eq!(track.codec, Codec::H264);
 //! assert_eq!(track.clock_rate, 90_000);
 //! ```
-#![warn(missing_docs, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![warn(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
 mod access_unit;

@@ -51,7 +51,11 @@ mod tests {
 
     #[test]
     fn units_come_back_as_they_were_joined() {
-        let payload = length_prefixed([b"\x67abc".as_slice(), b"\x68".as_slice(), b"\x65data".as_slice()]);
+        let payload = length_prefixed([
+            b"\x67abc".as_slice(),
+            b"\x68".as_slice(),
+            b"\x65data".as_slice(),
+        ]);
         let units: Vec<Bytes> = NalUnits::new(&payload).collect();
         assert_eq!(units, [b"\x67abc".as_slice(), b"\x68", b"\x65data"]);
     }

@@ -55,7 +55,11 @@ mod tests {
     fn ticks_and_nanos_round_trip_on_the_video_clock() {
         for ticks in [0, 1, 3_600, 90_000, 90_000 * 86_400 * 365, -3_600] {
             let back = MediaTime::from_nanos(MediaTime(ticks).as_nanos(90_000), 90_000);
-            assert!((back.0 - ticks).abs() <= 1, "{ticks} came back as {}", back.0);
+            assert!(
+                (back.0 - ticks).abs() <= 1,
+                "{ticks} came back as {}",
+                back.0
+            );
         }
     }
 
@@ -68,6 +72,9 @@ mod tests {
     #[test]
     fn ntp_of_the_unix_epoch_is_2208988800_seconds() {
         assert_eq!(WallTime(Duration::ZERO).to_ntp(), 2_208_988_800 << 32);
-        assert_eq!(WallTime(Duration::from_millis(500)).to_ntp() as u32, 1 << 31);
+        assert_eq!(
+            WallTime(Duration::from_millis(500)).to_ntp() as u32,
+            1 << 31
+        );
     }
 }

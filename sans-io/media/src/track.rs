@@ -109,33 +109,63 @@ impl Track {
     #[must_use]
     pub fn h264(sps: Bytes, pps: Bytes, width: u32, height: u32) -> Self {
         let parameters = CodecParameters::H264 { sps, pps };
-        Self { codec: Codec::H264, clock_rate: 90_000, parameters, size: Some((width, height)), channels: 0 }
+        Self {
+            codec: Codec::H264,
+            clock_rate: 90_000,
+            parameters,
+            size: Some((width, height)),
+            channels: 0,
+        }
     }
 
     /// An H.265 track on the usual 90 kHz clock.
     #[must_use]
     pub fn h265(vps: Bytes, sps: Bytes, pps: Bytes, width: u32, height: u32) -> Self {
         let parameters = CodecParameters::H265 { vps, sps, pps };
-        Self { codec: Codec::H265, clock_rate: 90_000, parameters, size: Some((width, height)), channels: 0 }
+        Self {
+            codec: Codec::H265,
+            clock_rate: 90_000,
+            parameters,
+            size: Some((width, height)),
+            channels: 0,
+        }
     }
 
     /// A JPEG track on the usual 90 kHz clock; the size may be learnt from the pictures.
     #[must_use]
     pub fn jpeg(size: Option<(u32, u32)>) -> Self {
-        Self { codec: Codec::Jpeg, clock_rate: 90_000, parameters: CodecParameters::Jpeg, size, channels: 0 }
+        Self {
+            codec: Codec::Jpeg,
+            clock_rate: 90_000,
+            parameters: CodecParameters::Jpeg,
+            size,
+            channels: 0,
+        }
     }
 
     /// An AAC track; its clock is its sample rate.
     #[must_use]
     pub fn aac(config: Bytes, sample_rate: u32, channels: u16) -> Self {
         let parameters = CodecParameters::Aac { config };
-        Self { codec: Codec::Aac, clock_rate: sample_rate, parameters, size: None, channels }
+        Self {
+            codec: Codec::Aac,
+            clock_rate: sample_rate,
+            parameters,
+            size: None,
+            channels,
+        }
     }
 
     /// A G.711 track: `codec` is [`Codec::Pcma`] or [`Codec::Pcmu`].
     #[must_use]
     pub fn g711(codec: Codec, sample_rate: u32, channels: u16) -> Self {
-        Self { codec, clock_rate: sample_rate, parameters: CodecParameters::G711, size: None, channels }
+        Self {
+            codec,
+            clock_rate: sample_rate,
+            parameters: CodecParameters::G711,
+            size: None,
+            channels,
+        }
     }
 
     /// Whether the track carries pictures or sound.
