@@ -1,1 +1,54 @@
-//! The agent's protocol: join codes, hello, open, keep-alive.
+//! The agent's protocol: join codes, hello, open, keep-alive. Pure: bytes and time in, bytes and values out.
+//!
+//! The flow, above any transport that gives independent byte streams:
+//!
+//! 1. The agent opens the first stream, the *control stream*, and says [`Hello`].
+//! 2. The gateway answers [`Welcome`], or [`Refused`] and hangs up.
+//! 3. Both sides send [`Message::Ping`] and answer [`Message::Pong`] as [`Heartbeat`] tells them. A side that
+//!    ends the session on purpose says [`Bye`] first.
+//! 4. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
+//!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it.
+//!
+//! Who multiplexes the streams, encrypts them and checks the gateway's key is none of this crate's business.
+//!
+//! ```
+//! use proto_tunnel::{AgentName, JoinCode, Secret};
+//! let code = JoinCode::new(vec!["gw.example:8080".into()], [7; 32], "shed".parse::<AgentName>()?, Secret::new([9; 32]))?;
+//! let text = code.to_string();
+//! assert!(text.starts_with("eyelet1."));
+//! assert_eq!(text.parse::<JoinCode>()?, code);
+//! # Ok::<(), proto_tunnel::Error>(())
+//! ```
+#![warn(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(test, allow(clippy::indexing_slicing))]
+
+mod error;
+mod heartbeat;
+mod join;
+mod message;
+mod name;
+mod secret;
+mod wire;
+
+pub use error::Error;
+pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig};
+pub use join::{JoinCode, MAX_ADDRESS, MAX_ADDRESSES, Pin};
+pub use message::{
+    Bye, ByeReason, HEADER_LEN, Hello, MAX_HOST, MAX_HOST_NAME, MAX_LOCAL_ADDRESSES, MAX_MESSAGE,
+    MAX_PROGRAM, MAX_TEXT, Message, MessageDecoder, Open, OpenFailed, OpenFailure, Refusal,
+    Refused, Welcome,
+};
+pub use name::{AgentName, MAX_AGENT_NAME};
+pub use secret::{SECRET_LEN, Secret};
+
+/// Version of the protocol spoken by this crate. A gateway refuses an agent that is newer than itself in
+/// a way it cannot know; fields appended to a message are no new version, as unknown tails are skipped.
+pub const VERSION: u16 = 1;
+
+/// Most streams that a gateway keeps open through one agent. A camera with main, sub and audio sessions and a
+/// few viewers each stays far below; the agent's memory (32 to 64 MiB shared with an encoder) sets the limit.
+pub const MAX_STREAMS: usize = 64;
