@@ -1,1 +1,63 @@
 //! Camera side: one driver per protocol, under one supervisor.
+//!
+//! A driver's `run` is one session with one camera: it reaches the camera through the [`Dialer`],
+//! publishes access units, and ends. It never knows who watches, and it never tries again: on
+//! demand start, reconnection, the watchdog and the state shown to people live once, in
+//! [`supervise`].
+#![warn(missing_docs)]
+
+mod backoff;
+mod camera;
+mod error;
+mod rtsp;
+mod supervisor;
+
+use std::sync::Arc;
+
+use dialer::Dialer;
+use futures_util::future::BoxFuture;
+use hub::Publisher;
+use tokio_util::sync::CancellationToken;
+
+pub use camera::{Camera, Transport};
+pub use error::{DriverError, Reason};
+pub use supervisor::supervise;
+
+/// The camera side of one protocol.
+pub trait Driver: Send + Sync {
+    /// The protocol's name, a noun: "rtsp".
+    fn protocol(&self) -> &'static str;
+
+    /// Runs one session until the camera ends it, it fails, or `context.shutdown` is told.
+    ///
+    /// # Errors
+    /// A [`DriverError`] that tells a person what is wrong and what to try. A session that was
+    /// shut down ends with `Ok`.
+    fn run<'a>(
+        &'a self,
+        camera: &'a Camera,
+        context: DriverContext,
+    ) -> BoxFuture<'a, Result<(), DriverError>>;
+}
+
+/// What a session is given.
+pub struct DriverContext {
+    /// Takes the media.
+    pub publisher: Publisher,
+    /// Reaches the camera.
+    pub dialer: Arc<dyn Dialer>,
+    /// Told when the session shall end; it then ends within a second.
+    pub shutdown: CancellationToken,
+}
+
+/// The URL schemes that have a driver.
+pub const SCHEMES: &[&str] = &["rtsp"];
+
+/// The driver for a URL scheme.
+#[must_use]
+pub fn driver(scheme: &str) -> Option<Box<dyn Driver>> {
+    match scheme {
+        "rtsp" => Some(Box::new(rtsp::Rtsp)),
+        _ => None,
+    }
+}

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use media::{AccessUnit, Kind, MAX_ACCESS_UNIT, MAX_TRACKS, MediaTime, Tracks};
 
-use crate::{Event, Stream};
+use crate::{Event, State, Stream};
 
 /// A step of the camera's clock away from its arrival that counts as a jump and not as jitter.
 const MAX_JUMP: Duration = Duration::from_secs(10);
@@ -50,6 +50,8 @@ pub struct Publisher {
     /// Stream time and arrival of the last access unit of each track.
     last: [Option<(i64, Instant)>; MAX_TRACKS],
     has_keyframe: bool,
+    started: Instant,
+    is_live: bool,
 }
 
 impl Publisher {
@@ -61,6 +63,8 @@ impl Publisher {
             offset: None,
             last: [None; MAX_TRACKS],
             has_keyframe: false,
+            started: Instant::now(),
+            is_live: false,
         }
     }
 
@@ -123,6 +127,12 @@ impl Publisher {
         self.stream
             .ring
             .push(Arc::new(Event::AccessUnit(unit, starts_readers)), received);
+        if !self.is_live && self.has_media() {
+            self.is_live = true;
+            self.stream
+                .set_time_to_first_picture(self.started.elapsed());
+            self.stream.set_status(State::Live, None, None);
+        }
         Ok(())
     }
 
@@ -169,7 +179,9 @@ impl Publisher {
         }
         if self.offset.is_none() || jumped {
             // The millisecond keeps two sessions' units apart on every clock.
-            let start = timeline.end.map_or(arrival, |end| arrival.max(end.saturating_add(1_000_000)));
+            let start = timeline
+                .end
+                .map_or(arrival, |end| arrival.max(end.saturating_add(1_000_000)));
             self.offset = Some(start.saturating_sub(camera));
         }
         let now = camera.saturating_add(self.offset.unwrap_or(0));
