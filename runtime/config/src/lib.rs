@@ -1,1 +1,278 @@
 //! The configuration file, typed, with errors that help.
+//!
+//! One YAML file (JSON is YAML too) becomes a [`Config`]. Everything that is wrong in it is reported at
+//! once, each with file, line, column, what was expected, and the nearest valid key. The crate reads
+//! the file and environment variables and nothing else: it opens no socket and starts nothing.
+//!
+//! ```
+//! let config = config::Config::parse("cameras:\n  porch: rtsp://admin:secret@192.168.1.10/stream1", "eyelet.yaml").unwrap();
+//! let porch = config.camera("porch").unwrap();
+//! assert_eq!(porch.source.to_string(), "rtsp://admin:***@192.168.1.10/stream1");
+//!
+//! let error = config::Config::parse("cameras:\n  porch: { sorce: x }", "eyelet.yaml").unwrap_err();
+//! assert!(error.to_string().contains(r#"eyelet.yaml:2:12: unknown key "sorce" in cameras.porch; did you mean "source"?"#));
+//! ```
+#![warn(missing_docs)]
+
+mod duration;
+mod environment;
+mod keys;
+mod names;
+mod problem;
+mod read;
+mod secret;
+mod source;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use dialer::Target;
+use serde::{Serialize, Serializer};
+
+pub use names::{AgentName, CameraName};
+pub use problem::{Error, Position, Problem, Problems};
+pub use secret::Secret;
+pub use source::{Credentials, Scheme, Source, SourceError};
+
+/// Largest configuration file. Ten thousand cameras with every key fit.
+const MAX_FILE: u64 = 4 << 20;
+
+/// All that a user can set. Two configurations compare equal if they mean the same, which is how a
+/// reload finds what changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Folder of the database and keys.
+    pub data: PathBuf,
+    /// The HTTP listener.
+    pub http: Http,
+    /// The RTSP listener.
+    pub rtsp: Rtsp,
+    /// The cameras in the file's order; each name is there once.
+    pub cameras: Vec<Camera>,
+    /// The forwards in the file's order; each address is there once.
+    pub forwards: Vec<Forward>,
+}
+
+/// Dashboard, API and agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where agents find this machine from outside.
+    #[serde(serialize_with = "as_text_or_null")]
+    pub public: Option<Target>,
+}
+
+/// The RTSP server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rtsp {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Passwords by user; nobody is asked for one if it is empty.
+    pub users: BTreeMap<String, Secret>,
+}
+
+/// One camera.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Camera {
+    /// Its name, in URLs and on the dashboard.
+    pub name: CameraName,
+    /// Where it is. The keys `user` and `password` are already laid over the URL's.
+    pub source: Source,
+    /// The agent through which it is reached; directly if there is none.
+    pub via: Option<AgentName>,
+    /// How an RTSP camera sends its media.
+    pub transport: Transport,
+    /// How long the upstream is kept after the last viewer left.
+    #[serde(serialize_with = "as_duration_text")]
+    pub idle: Duration,
+}
+
+/// How an RTSP camera sends its media.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Inside the RTSP connection.
+    #[default]
+    Tcp,
+    /// In datagrams.
+    Udp,
+}
+
+/// A port of this machine that leads to a port at an agent's site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Forward {
+    /// Where to listen on this machine.
+    pub listen: SocketAddr,
+    /// The agent.
+    pub agent: AgentName,
+    /// Host and port as the agent sees them.
+    #[serde(serialize_with = "as_text")]
+    pub target: Target,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            data: PathBuf::from("./eyelet-data"),
+            http: Http {
+                listen: local(8080),
+                public: None,
+            },
+            rtsp: Rtsp {
+                listen: local(8554),
+                users: BTreeMap::new(),
+            },
+            cameras: Vec::new(),
+            forwards: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file, with variables from the process's environment.
+    ///
+    /// # Errors
+    /// The file cannot be read, or all that is wrong in it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let unreadable = |source| Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut text = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text))
+            .map_err(unreadable)?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+                limit: MAX_FILE,
+            });
+        }
+        let text = String::from_utf8(text)
+            .map_err(|_| unreadable(std::io::Error::other("it is not UTF-8 text")))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads a text, with variables from the process's environment. `name` stands in messages where
+    /// a file's name would.
+    ///
+    /// # Errors
+    /// All that is wrong in it.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Error> {
+        Self::parse_with(text, name, |variable| std::env::var(variable).ok())
+    }
+
+    /// Reads a text, with variables from `environment`.
+    ///
+    /// # Errors
+    /// All that is wrong in it.
+    pub fn parse_with(
+        text: &str,
+        name: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let mut reader = read::Reader {
+            file: name.to_owned(),
+            problems: Vec::new(),
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut config = Self::default();
+        match tree::read(text) {
+            Ok(None) => {}
+            Ok(Some(mut root)) => {
+                tree::each_scalar(&mut root, &mut |at, text| {
+                    environment::expand(text, &environment)
+                        .map_err(|message| reader.problem(at, message))
+                        .ok()
+                });
+                config = reader.config(&root);
+            }
+            Err((at, message)) => reader.problem(at, message),
+        }
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::Invalid(Problems::new(reader.problems)))
+        }
+    }
+
+    /// The camera of that name.
+    #[must_use]
+    pub fn camera(&self, name: &str) -> Option<&Camera> {
+        self.cameras
+            .iter()
+            .find(|camera| camera.name.as_str() == name)
+    }
+
+    /// What is allowed but may surprise, in plain words; one sentence or two each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let is_wide = |address: &SocketAddr| !address.ip().is_loopback();
+        if is_wide(&self.http.listen) {
+            warnings.push(format!(
+                "http listens on {}: there are no accounts yet, so anyone who can reach it sees every camera. Let a firewall or a reverse proxy with a login stand before it.",
+                self.http.listen
+            ));
+        }
+        if is_wide(&self.rtsp.listen) && self.rtsp.users.is_empty() {
+            warnings.push(format!(
+                "rtsp listens on {} and asks for no password: anyone who can reach it can watch every camera. Name users under rtsp.users.",
+                self.rtsp.listen
+            ));
+        }
+        for forward in self
+            .forwards
+            .iter()
+            .filter(|forward| is_wide(&forward.listen))
+        {
+            warnings.push(format!(
+                "the forward on {} leads to {} behind agent {} for anyone who can reach it; only the camera's own login protects it.",
+                forward.listen, forward.target, forward.agent
+            ));
+        }
+        warnings
+    }
+}
+
+impl Camera {
+    /// How long the upstream is kept after the last viewer left, if nothing is said.
+    pub const IDLE: Duration = Duration::from_secs(10);
+}
+
+impl Transport {
+    /// The word in the file: `tcp` or `udp`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
+}
+
+fn as_text_or_null<S: Serializer>(
+    target: &Option<Target>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    target
+        .as_ref()
+        .map(ToString::to_string)
+        .serialize(serializer)
+}
+
+fn as_duration_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&duration::format(*duration))
+}

@@ -1,0 +1,172 @@
+//! Every key of the file: the one table behind the reader's messages, the reference and the schema.
+
+/// A mapping with fixed keys.
+pub(crate) struct Section {
+    pub(crate) keys: &'static [Key],
+}
+
+/// One key.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// What holds if it is left out; `None` if it must be given.
+    pub(crate) default: Option<&'static str>,
+    /// One or two sentences for the reference.
+    pub(crate) about: &'static str,
+}
+
+/// What a value looks like.
+pub(crate) enum Kind {
+    Text,
+    Secret,
+    Path,
+    Listen,
+    Endpoint,
+    Target,
+    Duration,
+    Source,
+    Agent,
+    OneOf(&'static [&'static str]),
+    Section(&'static Section),
+    /// Names chosen by the user, each with a value.
+    Named(&'static str, &'static Kind),
+    /// A source alone, or the section in full.
+    SourceOr(&'static Section),
+    List(&'static Section),
+}
+
+pub(crate) static ROOT: Section = Section {
+    keys: &[
+        Key {
+            name: "data",
+            kind: Kind::Path,
+            default: Some("./eyelet-data"),
+            about: "The folder for the database and keys. A relative path starts at the folder in which the program was started. `--data DIR` wins over it.",
+        },
+        Key {
+            name: "http",
+            kind: Kind::Section(&HTTP),
+            default: Some(""),
+            about: "Dashboard, API, pictures in the browser, and the agents at `/agent`.",
+        },
+        Key {
+            name: "rtsp",
+            kind: Kind::Section(&RTSP),
+            default: Some(""),
+            about: "The RTSP server, where every camera comes out as `rtsp://HOST:PORT/NAME`.",
+        },
+        Key {
+            name: "cameras",
+            kind: Kind::Named("NAME", &Kind::SourceOr(&CAMERA)),
+            default: Some(""),
+            about: "The cameras by name. A name is 1 to 64 letters, digits, `_`, `-` or `.`; case matters. The value is a source alone, or the keys below.",
+        },
+        Key {
+            name: "forwards",
+            kind: Kind::List(&FORWARD),
+            default: Some(""),
+            about: "Ports of this machine that lead through an agent to a port at its site, byte for byte.",
+        },
+    ],
+};
+
+pub(crate) static HTTP: Section = Section {
+    keys: &[
+        Key {
+            name: "listen",
+            kind: Kind::Listen,
+            default: Some("127.0.0.1:8080"),
+            about: "Address and port. `0.0.0.0:8080` is every IPv4 address of the machine, `[::]:8080` every address.",
+        },
+        Key {
+            name: "public",
+            kind: Kind::Endpoint,
+            default: Some(""),
+            about: "Where agents find this machine from outside, such as `eyelet.example.com:8080`; it is written into join codes. Without a port it is the port of `listen`.",
+        },
+    ],
+};
+
+pub(crate) static RTSP: Section = Section {
+    keys: &[
+        Key {
+            name: "listen",
+            kind: Kind::Listen,
+            default: Some("127.0.0.1:8554"),
+            about: "Address and port.",
+        },
+        Key {
+            name: "users",
+            kind: Kind::Named("USER", &Kind::Secret),
+            default: Some(""),
+            about: "User names and their passwords. Without users nobody is asked for a password.",
+        },
+    ],
+};
+
+pub(crate) static CAMERA: Section = Section {
+    keys: &[
+        Key {
+            name: "source",
+            kind: Kind::Source,
+            default: None,
+            about: "The camera's URL, such as `rtsp://admin:secret@192.168.1.10/stream1`.",
+        },
+        Key {
+            name: "via",
+            kind: Kind::Agent,
+            default: Some(""),
+            about: "The agent through which the camera is reached. The host in `source` is then the one that the agent sees; `127.0.0.1` is the agent's own machine.",
+        },
+        Key {
+            name: "user",
+            kind: Kind::Text,
+            default: Some(""),
+            about: "The user for the camera, taken as it is. Wins over the one in `source`.",
+        },
+        Key {
+            name: "password",
+            kind: Kind::Secret,
+            default: Some(""),
+            about: "The password for the camera, taken as it is. Wins over the one in `source`.",
+        },
+        Key {
+            name: "transport",
+            kind: Kind::OneOf(&["tcp", "udp"]),
+            default: Some("tcp"),
+            about: "How an RTSP camera sends its media: inside the RTSP connection, or in datagrams. A camera behind an agent is always `tcp`.",
+        },
+        Key {
+            name: "idle",
+            kind: Kind::Duration,
+            default: Some("10s"),
+            about: "How long the connection to the camera is kept after the last viewer left.",
+        },
+    ],
+};
+
+pub(crate) static FORWARD: Section = Section {
+    keys: &[
+        Key {
+            name: "listen",
+            kind: Kind::Listen,
+            default: None,
+            about: "Address and port on this machine, such as `127.0.0.1:8654`.",
+        },
+        Key {
+            name: "agent",
+            kind: Kind::Agent,
+            default: None,
+            about: "The agent's name.",
+        },
+        Key {
+            name: "target",
+            kind: Kind::Target,
+            default: None,
+            about: "Host and port as the agent sees them, such as `127.0.0.1:554`. The agent must allow it (`--allow`).",
+        },
+    ],
+};
+
+/// Keys that the design has and this release does not.
+pub(crate) const LATER: [&str; 3] = ["a9", "events", "recordings"];

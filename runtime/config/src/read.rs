@@ -1,0 +1,481 @@
+//! From YAML nodes to [`Config`], collecting every problem on the way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use dialer::Target;
+
+use crate::keys::{self, Section};
+use crate::names::{AgentName, CameraName};
+use crate::problem::{Position, Problem};
+use crate::secret::Secret;
+use crate::source::{self, Credentials, Source};
+use crate::tree::{Entry, Node, Value};
+use crate::{Camera, Config, Forward, Http, Rtsp, Transport, duration};
+
+/// Longest text from the file that a message quotes.
+const MAX_QUOTED: usize = 60;
+
+pub(crate) struct Reader {
+    pub(crate) file: String,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// The fields of one mapping, by key.
+type Fields<'a> = HashMap<&'a str, &'a Node>;
+
+impl Reader {
+    pub(crate) fn problem(&mut self, at: Position, message: impl Into<String>) {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            at,
+            message: message.into(),
+        });
+    }
+
+    /// Reads the whole file. The value is only good if no problem was found.
+    pub(crate) fn config(&mut self, root: &Node) -> Config {
+        let default = Config::default();
+        let Some(fields) = self.section(root, "", &keys::ROOT) else {
+            return default;
+        };
+        let config = Config {
+            data: fields
+                .get("data")
+                .and_then(|node| self.text(node, "data"))
+                .map_or(default.data, PathBuf::from),
+            http: self.http(fields.get("http"), default.http),
+            rtsp: self.rtsp(fields.get("rtsp"), default.rtsp),
+            cameras: self.cameras(fields.get("cameras")),
+            forwards: self.forwards(fields.get("forwards")),
+        };
+        self.check_listeners(&config, &fields);
+        config
+    }
+
+    fn http(&mut self, node: Option<&&Node>, default: Http) -> Http {
+        let Some(fields) = node.and_then(|node| self.section(node, "http", &keys::HTTP)) else {
+            return default;
+        };
+        let listen = fields
+            .get("listen")
+            .and_then(|node| self.value(node, "http.listen", parse_listen))
+            .unwrap_or(default.listen);
+        let public = fields.get("public").and_then(|node| {
+            self.value(node, "http.public", |text| {
+                parse_endpoint(text, listen.port())
+            })
+        });
+        Http { listen, public }
+    }
+
+    fn rtsp(&mut self, node: Option<&&Node>, default: Rtsp) -> Rtsp {
+        let Some(fields) = node.and_then(|node| self.section(node, "rtsp", &keys::RTSP)) else {
+            return default;
+        };
+        let listen = fields
+            .get("listen")
+            .and_then(|node| self.value(node, "rtsp.listen", parse_listen))
+            .unwrap_or(default.listen);
+        let mut users = BTreeMap::new();
+        let entries = fields
+            .get("users")
+            .map_or(Vec::new(), |node| self.entries(node, "rtsp.users"));
+        for entry in entries {
+            let path = format!("rtsp.users.{}", quoted(&entry.key));
+            if entry.key.is_empty()
+                || entry.key.contains(':')
+                || entry.key.contains('"')
+                || entry.key.chars().any(char::is_control)
+            {
+                self.problem(entry.key_at, format!("{path} cannot name a user: a login has no ':', '\"' or control character in its user name"));
+            }
+            if let Some(password) = self.secret(&entry.node, &path) {
+                if password.is_empty() {
+                    self.problem(entry.node.at, format!("{path}: the password is empty"));
+                }
+                users.insert(entry.key.clone(), password);
+            }
+        }
+        Rtsp { listen, users }
+    }
+
+    fn cameras(&mut self, node: Option<&&Node>) -> Vec<Camera> {
+        let mut cameras = Vec::new();
+        let entries = node.map_or(Vec::new(), |node| self.entries(node, "cameras"));
+        for entry in entries {
+            let name = match entry.key.parse::<CameraName>() {
+                Ok(name) => Some(name),
+                Err(message) => {
+                    self.problem(entry.key_at, message);
+                    None
+                }
+            };
+            let path = format!("cameras.{}", quoted(&entry.key));
+            cameras.extend(self.camera(entry, &path, name));
+        }
+        cameras
+    }
+
+    fn camera(&mut self, entry: &Entry, path: &str, name: Option<CameraName>) -> Option<Camera> {
+        let node = &entry.node;
+        let fields = match &node.value {
+            Value::Scalar(_) => Fields::from([("source", node)]),
+            Value::Map(_) => self.section(node, path, &keys::CAMERA)?,
+            Value::Null => {
+                self.problem(entry.key_at, format!("{path}: expected a source such as \"rtsp://192.168.1.10/stream1\" or the key source, found nothing"));
+                return None;
+            }
+            Value::List(_) => {
+                self.expected(node, path, "a source or keys");
+                return None;
+            }
+            Value::Broken => return None,
+        };
+        let value = |key: &str| fields.get(key).map(|node| (*node, format!("{path}.{key}")));
+        let source = match value("source") {
+            Some((node, path)) => self.value(node, &path, |text| {
+                Source::from_str(text).map_err(|e| e.to_string())
+            }),
+            None => {
+                self.problem(entry.key_at, format!("{path} has no source; expected a line such as source: rtsp://192.168.1.10/stream1"));
+                None
+            }
+        };
+        let via =
+            value("via").and_then(|(node, path)| self.value(node, &path, AgentName::from_str));
+        let user = value("user").and_then(|(node, path)| self.text(node, &path));
+        let password = value("password").and_then(|(node, path)| self.secret(node, &path));
+        let transport = value("transport")
+            .map(|(node, path)| (node.at, self.value(node, &path, parse_transport)));
+        let idle = value("idle").and_then(|(node, path)| self.value(node, &path, duration::parse));
+        if let (Some(agent), Some((at, Some(Transport::Udp)))) = (&via, &transport) {
+            self.problem(*at, format!("{path}.transport: expected tcp, found udp: the tunnel to agent {agent} carries connections, not datagrams"));
+        }
+        let mut source = source?;
+        match with_keys(source.credentials.take(), user, password) {
+            Ok(credentials) => source.credentials = credentials,
+            Err(message) => self.problem(entry.key_at, format!("{path}: {message}")),
+        }
+        Some(Camera {
+            name: name?,
+            source,
+            via,
+            transport: transport.and_then(|t| t.1).unwrap_or_default(),
+            idle: idle.unwrap_or(Camera::IDLE),
+        })
+    }
+
+    fn forwards(&mut self, node: Option<&&Node>) -> Vec<Forward> {
+        let items = match node.map(|node| &node.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            Some(Value::Scalar(_) | Value::Map(_)) => {
+                self.expected(
+                    node.expect("it has a value"),
+                    "forwards",
+                    "a list (lines that begin with \"- \")",
+                );
+                &[]
+            }
+            None | Some(Value::Null | Value::Broken) => &[],
+        };
+        let mut forwards = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("forwards[{index}]");
+            forwards.extend(self.forward(item, &path));
+        }
+        forwards
+    }
+
+    fn forward(&mut self, node: &Node, path: &str) -> Option<Forward> {
+        let fields = self.section(node, path, &keys::FORWARD)?;
+        for key in keys::FORWARD.keys {
+            if !fields.contains_key(key.name) {
+                self.problem(
+                    node.at,
+                    format!(
+                        "{path} has no {}; a forward needs listen, agent and target",
+                        key.name
+                    ),
+                );
+            }
+        }
+        let value = |key: &str| fields.get(key).map(|node| (*node, format!("{path}.{key}")));
+        let listen = value("listen").and_then(|(node, path)| self.value(node, &path, parse_listen));
+        let agent =
+            value("agent").and_then(|(node, path)| self.value(node, &path, AgentName::from_str));
+        let target = value("target").and_then(|(node, path)| self.value(node, &path, parse_target));
+        Some(Forward {
+            listen: listen?,
+            agent: agent?,
+            target: target?,
+        })
+    }
+
+    /// No two listeners on one port. Port 0 asks the system for a free one and collides with nothing.
+    fn check_listeners(&mut self, config: &Config, fields: &Fields<'_>) {
+        let inner = |node: Option<&&Node>, key: &str| match node.map(|node| &node.value) {
+            Some(Value::Map(entries)) => entries.iter().find(|e| e.key == key).map(|e| e.node.at),
+            _ => None,
+        };
+        let mut listeners: Vec<(String, SocketAddr, Position)> = Vec::new();
+        let mut add = |reader: &mut Self, path: String, address: SocketAddr, at: Position| {
+            if let Some((other, _, _)) = listeners
+                .iter()
+                .find(|(_, other, _)| collide(*other, address))
+            {
+                reader.problem(at, format!("{path}: {address} is taken by {other} already"));
+            }
+            listeners.push((path, address, at));
+        };
+        let http = inner(fields.get("http"), "listen").unwrap_or_default();
+        let rtsp = inner(fields.get("rtsp"), "listen").unwrap_or(http);
+        add(self, "http.listen".into(), config.http.listen, http);
+        add(self, "rtsp.listen".into(), config.rtsp.listen, rtsp);
+        let Some(Value::List(items)) = fields.get("forwards").map(|node| &node.value) else {
+            return;
+        };
+        for (index, item) in items.iter().enumerate() {
+            let Value::Map(entries) = &item.value else {
+                continue;
+            };
+            let Some(entry) = entries.iter().find(|entry| entry.key == "listen") else {
+                continue;
+            };
+            let Value::Scalar(text) = &entry.node.value else {
+                continue;
+            };
+            if let Ok(address) = parse_listen(text) {
+                add(
+                    self,
+                    format!("forwards[{index}].listen"),
+                    address,
+                    entry.node.at,
+                );
+            }
+        }
+    }
+
+    /// The fields of a mapping with fixed keys; unknown ones are reported. `None` if it is no mapping.
+    fn section<'a>(&mut self, node: &'a Node, path: &str, section: &Section) -> Option<Fields<'a>> {
+        let mut fields = Fields::new();
+        if matches!(node.value, Value::Broken) {
+            return None;
+        }
+        for entry in self.entries(node, path) {
+            if section.keys.iter().any(|key| key.name == entry.key) {
+                fields.insert(&entry.key, &entry.node);
+            } else {
+                self.unknown_key(entry, path, section);
+            }
+        }
+        Some(fields)
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, path: &str, section: &Section) {
+        let place = if path.is_empty() {
+            String::new()
+        } else {
+            format!(" in {path}")
+        };
+        let key = quoted(&entry.key);
+        let names = || section.keys.iter().map(|key| key.name);
+        let hint = if path.is_empty() && keys::LATER.contains(&entry.key.as_str()) {
+            "this release does not have it yet".to_owned()
+        } else if entry.key == "<<" {
+            "merge keys are not supported; repeat the lines, or use an alias for a whole value"
+                .to_owned()
+        } else if let Some(near) = nearest(&entry.key, names()) {
+            format!("did you mean \"{near}\"?")
+        } else {
+            format!("valid keys: {}", names().collect::<Vec<_>>().join(", "))
+        };
+        self.problem(
+            entry.key_at,
+            format!("unknown key \"{key}\"{place}; {hint}"),
+        );
+    }
+
+    /// The entries of a mapping; nothing at all is an empty one. A key given twice is reported.
+    fn entries<'a>(&mut self, node: &'a Node, path: &str) -> Vec<&'a Entry> {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Null | Value::Broken => &[],
+            Value::Scalar(_) | Value::List(_) => {
+                let path = if path.is_empty() { "the file" } else { path };
+                self.expected(node, path, "keys and values (lines such as \"key: value\")");
+                &[]
+            }
+        };
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut unique = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(line) = seen.get(entry.key.as_str()) {
+                let place = if path.is_empty() {
+                    String::new()
+                } else {
+                    format!("{path}.")
+                };
+                let message = format!(
+                    "{place}{} is there twice; the first is in line {line}",
+                    quoted(&entry.key)
+                );
+                self.problem(entry.key_at, message);
+                continue;
+            }
+            seen.insert(&entry.key, entry.key_at.line);
+            unique.push(entry);
+        }
+        unique
+    }
+
+    fn text(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.value(node, path, |text| match text {
+            "" => Err("expected text, found an empty one".into()),
+            text => Ok(text.to_owned()),
+        })
+    }
+
+    fn secret(&mut self, node: &Node, path: &str) -> Option<Secret> {
+        self.value(node, path, |text| Ok(Secret::new(text)))
+    }
+
+    /// Reads a scalar. What `parse` says about it is reported with path and place.
+    fn value<T>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match &node.value {
+            Value::Scalar(text) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(message) => {
+                    self.problem(node.at, format!("{path}: {message}"));
+                    None
+                }
+            },
+            Value::Null => {
+                self.problem(node.at, format!("{path}: expected a value, found nothing; leave the key out for its default, or write \"\" for an empty text"));
+                None
+            }
+            Value::List(_) | Value::Map(_) => {
+                self.expected(node, path, "one value");
+                None
+            }
+            Value::Broken => None,
+        }
+    }
+
+    fn expected(&mut self, node: &Node, path: &str, what: &str) {
+        let found = match &node.value {
+            Value::Null | Value::Broken => "nothing",
+            Value::Scalar(_) => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "keys and values",
+        };
+        self.problem(node.at, format!("{path}: expected {what}, found {found}"));
+    }
+}
+
+/// The word that `text` was meant to be, if one is near enough.
+pub(crate) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if text.len() > MAX_QUOTED {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    words
+        .map(|word| (strsim::damerau_levenshtein(&text, word), word))
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// A piece of the file for a message: short, on one line.
+fn quoted(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(MAX_QUOTED)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().count() > MAX_QUOTED {
+        shown.push('…');
+    }
+    shown
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let local = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let address = local.as_deref().unwrap_or(text);
+    address.parse().map_err(|_| {
+        let hint = match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+            Ok(port) => format!("; for every address of this machine write \"0.0.0.0:{port}\""),
+            Err(_) => String::new(),
+        };
+        format!(
+            "expected an address and a port such as \"127.0.0.1:8080\", found \"{}\"{hint}",
+            quoted(text)
+        )
+    })
+}
+
+fn parse_endpoint(text: &str, default_port: u16) -> Result<Target, String> {
+    let has_port = match text.strip_prefix('[') {
+        Some(rest) => rest.contains("]:"),
+        None => text.contains(':'),
+    };
+    let whole = if has_port {
+        text.to_owned()
+    } else {
+        format!("{text}:{default_port}")
+    };
+    whole.parse().map_err(|_| {
+        format!(
+            "expected a host and a port such as \"eyelet.example.com:8080\", found \"{}\"",
+            quoted(text)
+        )
+    })
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|_| {
+        format!("expected a host and a port as the agent sees them, such as \"127.0.0.1:554\", found \"{}\"", quoted(text))
+    })
+}
+
+fn parse_transport(text: &str) -> Result<Transport, String> {
+    match text {
+        "tcp" => Ok(Transport::Tcp),
+        "udp" => Ok(Transport::Udp),
+        _ => Err(format!("expected tcp or udp, found \"{}\"", quoted(text))),
+    }
+}
+
+/// Lays the separate keys over what the URL has.
+fn with_keys(
+    url: Option<Credentials>,
+    user: Option<String>,
+    password: Option<Secret>,
+) -> Result<Option<Credentials>, String> {
+    if url.is_none() && user.is_none() && password.is_none() {
+        return Ok(None);
+    }
+    let (url_user, url_password) =
+        url.map_or((None, None), |url| (Some(url.user), Some(url.password)));
+    let Some(user) = user.or(url_user) else {
+        return Err("there is a password but no user".into());
+    };
+    let password = password.or(url_password).unwrap_or_default();
+    source::check_credentials(&user, password.reveal())?;
+    Ok(Some(Credentials { user, password }))
+}
+
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_address = a.ip() == b.ip()
+        || (a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    a.port() == b.port() && a.port() != 0 && same_address
+}
