@@ -71,7 +71,7 @@ impl Store {
         let expiry = now.saturating_add(seconds(lifetime));
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let count: u64 =
+        let count: u32 =
             transaction.query_row("SELECT count(*) FROM agents", [], |row| row.get(0))?;
         if count as usize >= MAX_AGENTS {
             return Err(Error::TooManyAgents(MAX_AGENTS));
