@@ -20,6 +20,7 @@ mod keys;
 mod names;
 mod problem;
 mod read;
+mod reference;
 mod secret;
 mod source;
 mod tree;
@@ -36,6 +37,7 @@ use serde::{Serialize, Serializer};
 
 pub use names::{AgentName, CameraName};
 pub use problem::{Error, Position, Problem, Problems};
+pub use reference::{reference, schema};
 pub use secret::Secret;
 pub use source::{Credentials, Scheme, Source, SourceError};
 

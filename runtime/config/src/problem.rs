@@ -40,7 +40,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| a.at.cmp(&b.at));
+        problems.sort_by_key(|problem| problem.at);
         problems.dedup();
         Self(problems)
     }

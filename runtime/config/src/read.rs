@@ -258,12 +258,11 @@ impl Reader {
         }
     }
 
-    /// The fields of a mapping with fixed keys; unknown ones are reported. `None` if it is no mapping.
+    /// The fields of a mapping with fixed keys; unknown ones are reported. `None` if it is no mapping,
+    /// which is reported too.
     fn section<'a>(&mut self, node: &'a Node, path: &str, section: &Section) -> Option<Fields<'a>> {
         let mut fields = Fields::new();
-        if matches!(node.value, Value::Broken) {
-            return None;
-        }
+        let is_section = matches!(node.value, Value::Map(_) | Value::Null);
         for entry in self.entries(node, path) {
             if section.keys.iter().any(|key| key.name == entry.key) {
                 fields.insert(&entry.key, &entry.node);
@@ -271,7 +270,7 @@ impl Reader {
                 self.unknown_key(entry, path, section);
             }
         }
-        Some(fields)
+        is_section.then_some(fields)
     }
 
     fn unknown_key(&mut self, entry: &Entry, path: &str, section: &Section) {

@@ -4,9 +4,12 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, options};
 
 use crate::problem::Position;
 
-/// Most nodes of one file, aliases expanded. A thousand cameras with every key make 10,000; a file of
-/// nested aliases would make billions.
-const MAX_NODES: usize = 200_000;
+/// Heaviest file, aliases expanded. A thousand cameras with every key weigh 10,000; a file of nested
+/// aliases would weigh billions.
+const MAX_WEIGHT: usize = 200_000;
+
+/// Bytes of text that weigh as much as one more value.
+const BYTES_PER_WEIGHT: usize = 64;
 
 /// Deepest nesting. The configuration has four levels.
 const MAX_DEPTH: usize = 24;
@@ -87,7 +90,7 @@ struct Builder {
     root: Option<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
-    nodes: usize,
+    weight: usize,
 }
 
 impl Builder {
@@ -133,7 +136,7 @@ impl Builder {
                 None => Ok(()),
             },
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
-                Some((node, nodes)) => self.put(Node { at, ..node }, 0, nodes),
+                Some((node, weight)) => self.put(Node { at, ..node }, 0, weight),
                 None => Err((at, "this alias refers to a value that contains it".into())),
             },
             Event::DocumentStart(..) if self.root.is_some() => Err((
@@ -154,13 +157,16 @@ impl Builder {
         Ok(())
     }
 
-    fn put(&mut self, node: Node, anchor: usize, nodes: usize) -> Result<(), (Position, String)> {
-        self.nodes += nodes;
-        if self.nodes > MAX_NODES {
-            return Err((node.at, format!("more than {MAX_NODES} values in one file")));
+    fn put(&mut self, node: Node, anchor: usize, weight: usize) -> Result<(), (Position, String)> {
+        self.weight += weight;
+        if self.weight > MAX_WEIGHT {
+            return Err((
+                node.at,
+                format!("more than {MAX_WEIGHT} values in one file, aliases counted"),
+            ));
         }
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), count(&node)));
+            self.anchors.insert(anchor, (node.clone(), weigh(&node)));
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
@@ -180,14 +186,15 @@ impl Builder {
     }
 }
 
-fn count(node: &Node) -> usize {
+fn weigh(node: &Node) -> usize {
     match &node.value {
-        Value::Null | Value::Scalar(_) | Value::Broken => 1,
-        Value::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Null | Value::Broken => 1,
+        Value::Scalar(text) => 1 + text.len() / BYTES_PER_WEIGHT,
+        Value::List(items) => 1 + items.iter().map(weigh).sum::<usize>(),
         Value::Map(entries) => {
             1 + entries
                 .iter()
-                .map(|entry| 1 + count(&entry.node))
+                .map(|entry| 1 + weigh(&entry.node))
                 .sum::<usize>()
         }
     }
