@@ -1,1 +1,23 @@
 //! HTTP: routes, dashboard, one port for plain and TLS.
+//!
+//! [`serve`] runs the listener, [`AppState`] is what the routes know. The dashboard in `web/` uses
+//! nothing but the API here. This crate reads the hub and asks others for pictures and agents; it
+//! never talks to a camera.
+
+mod assets;
+mod guard;
+mod listener;
+mod mask;
+mod patience;
+mod problem;
+mod routes;
+mod state;
+mod view;
+
+pub use listener::{
+    HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,
+    serve_with,
+};
+pub use routes::router;
+pub use state::{Addresses, Agents, AppState, CameraInfo, ForwardInfo, Parts, Readiness};
+pub use view::{AgentView, Moment};

@@ -1,0 +1,178 @@
+//! What every request must pass and every answer carries.
+//!
+//! A page of another site, open in the same browser, can send requests to a gateway on loopback:
+//! by name through DNS rebinding, or by address. The `Host` check stops the first, the `Origin`
+//! check on WebSockets and the resource policy on all answers the second.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::AppState;
+use crate::problem::Problem;
+
+/// Longest path with query, in bytes; ours are below 300.
+pub(crate) const MAX_TARGET: usize = 2048;
+
+/// Largest request body, in bytes. No route takes one yet; this leaves room for a small form.
+pub(crate) const MAX_BODY: u64 = 16 << 10;
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+/// Paths whose callers prove themselves, or learn nothing: they may use any name for us.
+const ANY_HOST: [&str; 2] = ["/agent", "/healthz"];
+
+pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let mut response = match judge(&state, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn judge(state: &AppState, request: &Request) -> Result<(), Problem> {
+    let target_len = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target_len > MAX_TARGET {
+        let detail =
+            format!("the request's path has {target_len} bytes; at most {MAX_TARGET} are taken");
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, detail));
+    }
+    let headers = request.headers();
+    let body = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    if body.is_some_and(|len| len > MAX_BODY) || headers.contains_key(header::TRANSFER_ENCODING) {
+        let detail =
+            format!("no request body of more than {MAX_BODY} bytes or of unknown length is taken");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    if *request.method() == Method::TRACE || *request.method() == Method::CONNECT {
+        return Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this is no proxy",
+        ));
+    }
+    if state.listens_on_loopback() && !ANY_HOST.contains(&request.uri().path()) {
+        let host = host(request);
+        if !host.is_some_and(|host| is_our_name(host_name(host), state.public_name())) {
+            let detail = "this gateway listens on loopback only and takes requests for \"localhost\", \"127.0.0.1\" and \"[::1]\"; set the public name in the configuration to use another";
+            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+        }
+    }
+    Ok(())
+}
+
+/// The host that a request is for, with its port.
+pub(crate) fn host(request: &Request) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => host_header(request.headers()),
+    }
+}
+
+/// The `Host` header.
+pub(crate) fn host_header(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST)?.to_str().ok()
+}
+
+/// `host` without its port.
+pub(crate) fn host_name(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => host,
+    }
+}
+
+fn is_our_name(name: &str, public_name: Option<&str>) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|ours| name.eq_ignore_ascii_case(ours))
+        || public_name.is_some_and(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// Refuses a WebSocket that a page of another site opens. Programs send no `Origin`.
+///
+/// A reverse proxy may put its own words into `Host`, so the public name is good as well.
+pub(crate) fn check_origin(headers: &HeaderMap, public_name: Option<&str>) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let origin_host = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, host)| host);
+    let is_public =
+        |host| public_name.is_some_and(|ours| host_name(host).eq_ignore_ascii_case(ours));
+    if origin_host.is_some_and(|host| host_header(headers) == Some(host) || is_public(host)) {
+        return Ok(());
+    }
+    let detail = "a page of another site may not open this WebSocket (Origin and Host differ)";
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_loses_its_port_and_keeps_its_brackets() {
+        assert_eq!(host_name("localhost:8080"), "localhost");
+        assert_eq!(host_name("[::1]:8080"), "[::1]");
+        assert_eq!(host_name("[::1]"), "[::1]");
+        assert_eq!(host_name("cam.example"), "cam.example");
+    }
+
+    #[test]
+    fn only_our_own_pages_open_websockets() {
+        let headers = |origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8080"));
+            if !origin.is_empty() {
+                headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+            }
+            headers
+        };
+        assert!(check_origin(&headers(""), None).is_ok());
+        assert!(check_origin(&headers("http://127.0.0.1:8080"), None).is_ok());
+        assert!(check_origin(&headers("https://cam.example"), Some("cam.example")).is_ok());
+        for foreign in [
+            "null",
+            "http://evil.example",
+            "http://127.0.0.1:9090",
+            "http://127.0.0.1:8080.evil.example",
+        ] {
+            assert!(
+                check_origin(&headers(foreign), Some("cam.example")).is_err(),
+                "{foreign}"
+            );
+        }
+    }
+}

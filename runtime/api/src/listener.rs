@@ -1,0 +1,238 @@
+//! One port for HTTP and TLS, told apart by the first byte.
+//!
+//! Everything that a peer can do slowly has a time limit here, and everything it can send a cap:
+//! the first byte, the TLS handshake, the request's head, and the taking of an answer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::AppState;
+use crate::patience::Patience;
+
+/// Most connections at a time. A viewer in a browser holds one per picture, so this is enough for
+/// some thousand of them; beyond it a newcomer is told 503 instead of slowing all the others.
+pub const MAX_CONNECTIONS: usize = 4096;
+
+/// Largest request head in bytes. A browser sends one or two thousand; hyper needs at least 8,192.
+pub const MAX_HEAD: usize = 16 << 10;
+
+/// Most header lines of one request; browsers send about twenty.
+pub const MAX_HEADERS: usize = 64;
+
+/// How long a peer may take for its first byte, for a TLS handshake, and for a request's head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer may take no byte of an answer before it is cut. Longer than a paused laptop's
+/// hiccup, short enough that a dead peer does not hold its place for long.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long running requests may go on once the program was told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Pause after a failed accept, which means that the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Who sent a request, and over what; in every request's extensions.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other end of the TCP connection.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+    /// Cancelled when the listener stops; long answers end then.
+    pub shutdown: CancellationToken,
+}
+
+/// Time limits of one listener; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// See [`MAX_CONNECTIONS`].
+    pub connections: usize,
+    /// See [`HEAD_TIMEOUT`].
+    pub head_timeout: Duration,
+    /// See [`STALL_TIMEOUT`].
+    pub stall_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: MAX_CONNECTIONS,
+            head_timeout: HEAD_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
+        }
+    }
+}
+
+/// Serves dashboard, API and agents on `listener` until `shutdown` is cancelled.
+///
+/// Plain HTTP and TLS come in on the same port. Returns after the running requests have ended, or
+/// three seconds after the cancellation.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    tls: Arc<rustls::ServerConfig>,
+    shutdown: CancellationToken,
+) {
+    serve_with(listener, state, tls, shutdown, Limits::default()).await;
+}
+
+/// [`serve`] with limits of one's own.
+pub async fn serve_with(
+    listener: TcpListener,
+    state: AppState,
+    tls: Arc<rustls::ServerConfig>,
+    shutdown: CancellationToken,
+    limits: Limits,
+) {
+    let door = Door {
+        router: crate::router(state),
+        tls: TlsAcceptor::from(tls),
+        // Children of our own, so that they end with this listener however it ends.
+        shutdown: shutdown.child_token(),
+        limits,
+    };
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let sessions = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    sessions.spawn(door.clone().attend(stream, address, place));
+                }
+                Err(_) => refuse(stream, address, limits.connections),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    sessions.close();
+    if tokio::time::timeout(GRACE, sessions.wait()).await.is_err() {
+        tracing::debug!(
+            left = sessions.len(),
+            "HTTP sessions outlived the grace period"
+        );
+    }
+}
+
+/// Tells a peer for whom there is no place so, as far as its socket takes it at once.
+fn refuse(stream: TcpStream, address: SocketAddr, limit: usize) {
+    tracing::debug!(%address, limit, "too many HTTP connections, refused one");
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 42\r\n\r\nToo many connections. Try again in a bit.\n";
+    let _ = stream.try_write(ANSWER);
+}
+
+/// What every connection of a listener shares.
+#[derive(Clone)]
+struct Door {
+    router: Router,
+    tls: TlsAcceptor,
+    shutdown: CancellationToken,
+    limits: Limits,
+}
+
+impl Door {
+    async fn attend(self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
+        let shutdown = self.shutdown.clone();
+        let result = tokio::select! {
+            result = self.talk(stream, address) => result,
+            () = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            } => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::debug!(%address, %error, "HTTP connection ended");
+        }
+        drop(place);
+    }
+
+    async fn talk(self, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let timeout = self.limits.head_timeout;
+        let mut first = [0; 1];
+        let seen = tokio::time::timeout(timeout, stream.peek(&mut first))
+            .await
+            .map_err(|_| slow("sent nothing"))??;
+        if seen == 0 {
+            return Ok(());
+        }
+        let stream = Patience::new(stream, self.limits.stall_timeout);
+        if first[0] == TLS_HANDSHAKE {
+            let stream = tokio::time::timeout(timeout, self.tls.accept(stream))
+                .await
+                .map_err(|_| slow("did not finish the TLS handshake"))??;
+            self.serve(stream, address, true).await
+        } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {
+            self.serve(stream, address, false).await
+        } else {
+            let mut stream = stream;
+            stream.write_all(NEITHER).await?;
+            stream.shutdown().await
+        }
+    }
+
+    async fn serve<S>(self, stream: S, address: SocketAddr, is_tls: bool) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer {
+            address,
+            is_tls,
+            shutdown: self.shutdown.clone(),
+        };
+        let router = self.router;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.clone().call(request)
+        });
+        let mut connection = std::pin::pin!(
+            hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.head_timeout)
+                .max_buf_size(MAX_HEAD)
+                .max_headers(MAX_HEADERS)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended.map_err(io::Error::other)
+    }
+}
+
+/// The answer to bytes that begin neither an HTTP request nor a TLS handshake.
+const NEITHER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 38\r\n\r\nThis port speaks HTTP and HTTPS only.\n";
+
+fn slow(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("the peer {what} in time"))
+}

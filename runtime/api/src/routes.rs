@@ -1,0 +1,204 @@
+//! The routes, and the plain ones of them.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::view::{CameraView, Moment};
+use crate::{AppState, CameraInfo, assets, guard};
+
+/// All routes over `state`, behind the checks that every request must pass.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(assets::page))
+        .route("/assets/{name}", get(assets::asset))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/overview", get(overview))
+        .route("/api/v1/cameras", get(cameras))
+        .route("/api/v1/cameras/{name}", get(camera))
+        .route("/api/v1/agents", get(agents))
+        .route("/api/v1/agents/{name}", get(agent))
+        .route("/api/v1/forwards", get(forwards))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_that_way)
+        .layer(from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+async fn nowhere(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(64).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {path}; the dashboard is at /, the API under /api/v1/"),
+    )
+}
+
+async fn not_that_way() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path only answers GET and HEAD",
+    )
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "alive" }))
+}
+
+async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
+    let pending = state.readiness().pending();
+    if pending.is_empty() {
+        (StatusCode::OK, Json(json!({ "status": "ready" })))
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "not ready", "pending": pending })),
+        )
+    }
+}
+
+async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], state.metrics())
+}
+
+/// Everything that the dashboard shows, of one moment.
+async fn overview(State(state): State<AppState>, headers: HeaderMap) -> Json<Value> {
+    Json(json!({
+        "now": Moment(SystemTime::now()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": state.uptime().as_secs(),
+        "pending": state.readiness().pending(),
+        "cameras": camera_views(&state, &headers),
+        "agents": state.agents().map(|agents| agents.list()).unwrap_or_default(),
+        "forwards": *state.forwards(),
+    }))
+}
+
+async fn cameras(State(state): State<AppState>, headers: HeaderMap) -> Json<Value> {
+    Json(json!({ "cameras": camera_views(&state, &headers) }))
+}
+
+async fn camera(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let found = find_camera(&state, &name);
+    let mut response = if wants_page(&headers) {
+        let mut page = assets::page(headers).await;
+        if found.is_err() {
+            *page.status_mut() = StatusCode::NOT_FOUND;
+        }
+        page
+    } else {
+        match found {
+            Ok(camera) => Json(CameraView::new(
+                &camera,
+                state.hub(),
+                &rtsp_base(&state, &headers),
+            ))
+            .into_response(),
+            Err(problem) => problem.into_response(),
+        }
+    };
+    response
+        .headers_mut()
+        .append(header::VARY, header::HeaderValue::from_static("accept"));
+    response
+}
+
+async fn agents(State(state): State<AppState>) -> Json<Value> {
+    let agents = state
+        .agents()
+        .map(|agents| agents.list())
+        .unwrap_or_default();
+    Json(json!({ "agents": agents }))
+}
+
+async fn agent(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let agents = state
+        .agents()
+        .map(|agents| agents.list())
+        .unwrap_or_default();
+    match agents.iter().find(|agent| agent.name == name) {
+        Some(agent) => Ok(Json(agent).into_response()),
+        None => Err(Problem::unknown(
+            "agent",
+            &name,
+            agents.iter().map(|agent| agent.name.as_str()),
+        )),
+    }
+}
+
+async fn forwards(State(state): State<AppState>) -> Json<Value> {
+    Json(json!({ "forwards": *state.forwards() }))
+}
+
+/// The configured camera of this name.
+pub(crate) fn find_camera(state: &AppState, name: &str) -> Result<CameraInfo, Problem> {
+    let cameras = state.cameras();
+    match cameras.iter().find(|camera| camera.name == name) {
+        Some(camera) => Ok(camera.clone()),
+        None => Err(Problem::unknown(
+            "camera",
+            name,
+            cameras.iter().map(|camera| camera.name.as_str()),
+        )),
+    }
+}
+
+fn camera_views(state: &AppState, headers: &HeaderMap) -> Vec<CameraView> {
+    let base = rtsp_base(state, headers);
+    let cameras = state.cameras();
+    cameras
+        .iter()
+        .map(|camera| CameraView::new(camera, state.hub(), &base))
+        .collect()
+}
+
+/// The start of the RTSP URLs, for the one who asks: under the name that reached us, unless RTSP
+/// listens on one address only.
+fn rtsp_base(state: &AppState, headers: &HeaderMap) -> String {
+    let address = state.rtsp_address();
+    if !address.ip().is_unspecified() {
+        return format!("rtsp://{address}");
+    }
+    let asked = guard::host_header(headers).map(guard::host_name);
+    let is_plain = |host: &&str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-_[]:".contains(&b))
+    };
+    let host = asked
+        .filter(is_plain)
+        .or(state.public_name())
+        .unwrap_or("127.0.0.1");
+    format!("rtsp://{host}:{}", address.port())
+}
+
+/// Whether the asker is a browser that shows a page, and not a program.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    match (accept.find("text/html"), accept.find("application/json")) {
+        (Some(html), Some(json)) => html < json,
+        (html, None) => html.is_some(),
+        (None, Some(_)) => false,
+    }
+}

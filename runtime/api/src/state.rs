@@ -1,0 +1,204 @@
+//! What the routes know: the hub, what the configuration says, and who else answers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use axum::extract::ws::WebSocket;
+use futures_util::future::BoxFuture;
+use hub::Hub;
+
+use crate::view::AgentView;
+
+/// A camera as the configuration names it.
+#[derive(Clone, Debug)]
+pub struct CameraInfo {
+    /// Its name, which is its stream's.
+    pub name: String,
+    /// Kind of source: "rtsp".
+    pub kind: String,
+    /// The agent it is reached through.
+    pub via: Option<String>,
+    /// Where it is. Secrets that are still in it are masked before anybody sees it.
+    pub source: String,
+    /// Whether a page may start it just by showing it; false spares a battery.
+    pub autoplay: bool,
+}
+
+/// A forward as the configuration names it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ForwardInfo {
+    /// Where viewers connect on the gateway.
+    pub listen: SocketAddr,
+    /// The agent that dials.
+    pub agent: String,
+    /// What it dials.
+    pub target: String,
+}
+
+/// The addresses that answers name.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where RTSP listens.
+    pub rtsp: SocketAddr,
+    /// The name under which others reach the gateway, if the configuration gives one.
+    pub public_name: Option<String>,
+}
+
+/// The gateway's half of the tunnel, as the API sees it.
+pub trait Agents: Send + Sync {
+    /// All agents that may come, connected or not, by name.
+    fn list(&self) -> Vec<AgentView>;
+
+    /// Talks with a peer that says it is an agent until it leaves.
+    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()>;
+}
+
+/// Which parts of the program are up.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<String, Option<String>>>>);
+
+impl Readiness {
+    /// A program without parts, which is ready.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says that `part` is not ready, and why.
+    pub fn set_pending(&self, part: &str, why: &str) {
+        self.lock().insert(part.to_owned(), Some(why.to_owned()));
+    }
+
+    /// Says that `part` is ready.
+    pub fn set_ready(&self, part: &str) {
+        self.lock().insert(part.to_owned(), None);
+    }
+
+    /// What is not ready, with the reasons.
+    #[must_use]
+    pub fn pending(&self) -> BTreeMap<String, String> {
+        let parts = self.lock();
+        parts
+            .iter()
+            .filter_map(|(part, why)| Some((part.clone(), why.clone()?)))
+            .collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What [`AppState::new`] takes.
+pub struct Parts {
+    /// All streams.
+    pub hub: Arc<Hub>,
+    /// The configured cameras; a stream without one is not shown.
+    pub cameras: Vec<CameraInfo>,
+    /// The configured forwards.
+    pub forwards: Vec<ForwardInfo>,
+    /// The addresses that answers name.
+    pub addresses: Addresses,
+    /// Which parts of the program are up.
+    pub readiness: Readiness,
+    /// The tunnel's gateway, where there is one.
+    pub agents: Option<Arc<dyn Agents>>,
+    /// Writes all metrics as Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// What every route shares; clones are the same state.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    cameras: RwLock<Arc<[CameraInfo]>>,
+    forwards: RwLock<Arc<[ForwardInfo]>>,
+    started: Instant,
+}
+
+impl AppState {
+    /// Shares `parts` among the routes.
+    #[must_use]
+    pub fn new(mut parts: Parts) -> Self {
+        let cameras = RwLock::new(std::mem::take(&mut parts.cameras).into());
+        let forwards = RwLock::new(std::mem::take(&mut parts.forwards).into());
+        Self(Arc::new(Inner {
+            parts,
+            cameras,
+            forwards,
+            started: Instant::now(),
+        }))
+    }
+
+    /// Takes the cameras and forwards of a changed configuration.
+    pub fn set_configured(&self, cameras: Vec<CameraInfo>, forwards: Vec<ForwardInfo>) {
+        *self
+            .0
+            .cameras
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = cameras.into();
+        *self
+            .0
+            .forwards
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = forwards.into();
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.parts.hub
+    }
+
+    pub(crate) fn cameras(&self) -> Arc<[CameraInfo]> {
+        Arc::clone(
+            &self
+                .0
+                .cameras
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub(crate) fn forwards(&self) -> Arc<[ForwardInfo]> {
+        Arc::clone(
+            &self
+                .0
+                .forwards
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub(crate) fn agents(&self) -> Option<&Arc<dyn Agents>> {
+        self.0.parts.agents.as_ref()
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.parts.readiness
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        (self.0.parts.metrics)()
+    }
+
+    pub(crate) fn rtsp_address(&self) -> SocketAddr {
+        self.0.parts.addresses.rtsp
+    }
+
+    pub(crate) fn public_name(&self) -> Option<&str> {
+        self.0.parts.addresses.public_name.as_deref()
+    }
+
+    pub(crate) fn listens_on_loopback(&self) -> bool {
+        self.0.parts.addresses.http.ip().is_loopback()
+    }
+
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.0.started.elapsed()
+    }
+}

@@ -1,0 +1,217 @@
+//! The API's objects, as they stand in JSON.
+//!
+//! Units are in the names; times are RFC 3339 in UTC; what is not known is null.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use hub::{Hub, State, Statistics, Status, Stream};
+use media::{Kind, Track};
+use serde::Serialize;
+
+use crate::CameraInfo;
+use crate::mask::mask;
+
+/// A moment in UTC, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(pub SystemTime);
+
+impl Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let moment =
+            jiff::Timestamp::try_from(self.0).and_then(|at| at.round(jiff::Unit::Millisecond));
+        match moment {
+            Ok(moment) => serializer.collect_str(&moment),
+            Err(_) => serializer.serialize_none(),
+        }
+    }
+}
+
+/// An agent, as the API tells it. Holds nothing secret.
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// Whether its tunnel stands.
+    pub connected: bool,
+    /// Since when it is connected, or not.
+    pub since: Option<Moment>,
+    /// Where its connection comes from.
+    pub address: Option<String>,
+    /// The program it runs.
+    pub version: Option<String>,
+    /// Time to it and back.
+    pub rtt_ms: Option<f64>,
+    /// Bytes from it since the program started.
+    pub received_bytes: u64,
+    /// Bytes to it since the program started.
+    pub sent_bytes: u64,
+    /// Times it came back.
+    pub reconnects: u64,
+    /// When it was last heard of.
+    pub last_seen: Option<Moment>,
+}
+
+/// A camera, as the API tells it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CameraView {
+    name: String,
+    kind: String,
+    via: Option<String>,
+    source: String,
+    autoplay: bool,
+    state: StateView,
+    tracks: Vec<TrackView>,
+    viewers: ViewersView,
+    fps: f64,
+    bitrate: u64,
+    keyframe_interval_ms: Option<u64>,
+    time_to_first_picture_ms: Option<u64>,
+    received_bytes: u64,
+    reconnects: u64,
+    reconnects_by_reason: BTreeMap<&'static str, u64>,
+    urls: UrlsView,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct StateView {
+    name: &'static str,
+    since: Moment,
+    reason: Option<String>,
+    retry_in_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct TrackView {
+    kind: &'static str,
+    codec: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<u16>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ViewersView {
+    total: u64,
+    by_output: BTreeMap<&'static str, u64>,
+    dropped_access_units: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct UrlsView {
+    rtsp: String,
+    page: String,
+    ws: Option<String>,
+    mjpeg: Option<String>,
+    snapshot: Option<String>,
+}
+
+impl CameraView {
+    /// The camera at this moment; `rtsp_base` is the start of its RTSP URL.
+    pub(crate) fn new(camera: &CameraInfo, hub: &Hub, rtsp_base: &str) -> Self {
+        let stream = hub.stream(&camera.name);
+        let status = stream
+            .as_ref()
+            .map(|stream| stream.status())
+            .unwrap_or_default();
+        let statistics = stream
+            .as_ref()
+            .map(|stream| stream.statistics())
+            .unwrap_or_default();
+        let tracks = stream.as_deref().and_then(Stream::tracks);
+        let tracks = tracks.as_deref().unwrap_or_default();
+        let is_jpeg = tracks.iter().any(|track| track.codec == media::Codec::Jpeg);
+        // Before the tracks are known, nobody can say: then both doors are named.
+        let is_unknown = tracks.is_empty();
+        let page = format!("/api/v1/cameras/{}", path_segment(&camera.name));
+        Self {
+            name: camera.name.clone(),
+            kind: camera.kind.clone(),
+            via: camera.via.clone(),
+            source: mask(&camera.source),
+            autoplay: camera.autoplay,
+            state: StateView::new(&status),
+            tracks: tracks.iter().map(TrackView::new).collect(),
+            viewers: ViewersView::new(&statistics),
+            fps: (statistics.fps * 10.0).round() / 10.0,
+            bitrate: statistics.bitrate.round().max(0.0) as u64,
+            keyframe_interval_ms: statistics.keyframe_interval.map(millis),
+            time_to_first_picture_ms: status.time_to_first_picture.map(millis),
+            received_bytes: statistics.bytes,
+            reconnects: statistics.reconnects.values().sum(),
+            urls: UrlsView {
+                rtsp: format!("{rtsp_base}/{}", camera.name),
+                ws: (!is_jpeg || is_unknown).then(|| format!("{page}/ws")),
+                mjpeg: (is_jpeg || is_unknown).then(|| format!("{page}/stream")),
+                snapshot: (is_jpeg || is_unknown).then(|| format!("{page}/snapshot.jpg")),
+                page,
+            },
+            reconnects_by_reason: statistics.reconnects,
+        }
+    }
+}
+
+impl StateView {
+    fn new(status: &Status) -> Self {
+        let retry_in = |at: Instant| millis(at.saturating_duration_since(Instant::now()));
+        Self {
+            name: status.state.name(),
+            since: Moment(status.since_wall),
+            reason: status.error.clone(),
+            retry_in_ms: status
+                .retry_at
+                .filter(|_| status.state == State::Waiting)
+                .map(retry_in),
+        }
+    }
+}
+
+impl TrackView {
+    fn new(track: &Track) -> Self {
+        let is_audio = track.kind() == Kind::Audio;
+        Self {
+            kind: if is_audio { "audio" } else { "video" },
+            codec: track.codec.name(),
+            width: track.size.map(|(width, _)| width),
+            height: track.size.map(|(_, height)| height),
+            rate: is_audio.then_some(track.clock_rate),
+            channels: is_audio.then_some(track.channels),
+        }
+    }
+}
+
+impl ViewersView {
+    fn new(statistics: &Statistics) -> Self {
+        Self {
+            total: statistics
+                .outputs
+                .values()
+                .map(|output| output.viewers)
+                .sum(),
+            by_output: statistics
+                .outputs
+                .iter()
+                .map(|(name, output)| (*name, output.viewers))
+                .collect(),
+            dropped_access_units: statistics
+                .outputs
+                .values()
+                .map(|output| output.dropped)
+                .sum(),
+        }
+    }
+}
+
+/// A stream name as one path segment: its other characters need no escaping.
+fn path_segment(name: &str) -> String {
+    name.replace('/', "%2F")
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,5 @@
+//! The API over real sockets on loopback.
+#![allow(clippy::unwrap_used)]
+
+mod listener;
+mod world;
