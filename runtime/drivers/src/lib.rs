@@ -9,6 +9,7 @@
 mod backoff;
 mod camera;
 mod error;
+mod probe;
 mod rtsp;
 mod supervisor;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use camera::{Camera, Transport};
 pub use error::{DriverError, Reason};
+pub use probe::{Report, probe};
 pub use supervisor::supervise;
 
 /// The camera side of one protocol.
