@@ -1,0 +1,125 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hub::{Cursor, Hub, Start, State, ViewerGuard};
+use serde_json::json;
+
+use super::init::Init;
+use super::muxer::Item;
+use crate::muxers::Muxer;
+
+/// One WebSocket message for the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// JSON; see the table in the module's documentation.
+    Text(String),
+    /// An init segment or a fragment, shared by all viewers.
+    Binary(Bytes),
+}
+
+/// One viewer.
+#[derive(Debug)]
+pub struct Session {
+    muxer: Arc<Muxer<Item>>,
+    hub: Arc<Hub>,
+    cursor: Cursor,
+    init: Option<Arc<Init>>,
+    ready: VecDeque<Message>,
+    viewer: ViewerGuard,
+}
+
+/// How long nothing may arrive before the page is told; also keeps proxies from closing the
+/// WebSocket while a camera is away.
+const QUIET: Duration = Duration::from_secs(2);
+
+impl Session {
+    pub(super) fn new(muxer: Arc<Muxer<Item>>, hub: Arc<Hub>) -> Self {
+        let cursor = muxer.ring().start(Start::Gop);
+        let viewer = muxer.stream().viewer(super::NAME);
+        Self {
+            muxer,
+            hub,
+            cursor,
+            init: None,
+            ready: VecDeque::new(),
+            viewer,
+        }
+    }
+
+    /// The next message; `None` when the camera was taken out of the configuration.
+    ///
+    /// Cancel safe: what was not returned is returned by the next call.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                if let Message::Binary(bytes) = &message {
+                    self.viewer.add_bytes(bytes.len() as u64);
+                }
+                return Some(message);
+            }
+            if let Some((item, skipped)) = self.cursor.poll_counting(self.muxer.ring()) {
+                self.viewer.add_dropped(skipped);
+                self.take(&item);
+                continue;
+            }
+            let arrival = self.muxer.ring().wait(self.cursor.next());
+            if tokio::time::timeout(QUIET, arrival).await.is_err() {
+                if self.is_over() {
+                    return None;
+                }
+                if let Some(state) = self.state() {
+                    self.ready.push_back(state);
+                }
+            }
+        }
+    }
+
+    /// Access units that passed this viewer by because it was too slow.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.cursor.lost()
+    }
+
+    fn take(&mut self, item: &Item) {
+        let is_same = |init: &Arc<Init>| Arc::ptr_eq(init, &item.init);
+        if !self.init.as_ref().is_some_and(is_same) {
+            self.ready.push_back(Message::Text(item.init.text.clone()));
+            let segment = item.init.segment.clone().map(Message::Binary);
+            self.ready.extend(segment);
+            self.init = Some(Arc::clone(&item.init));
+        }
+        if !item.bytes.is_empty() {
+            self.ready.push_back(Message::Binary(item.bytes.clone()));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let stream = self.muxer.stream();
+        let is_gone = match self.hub.stream(stream.name().as_str()) {
+            Some(current) => !Arc::ptr_eq(&current, stream),
+            None => true,
+        };
+        is_gone || self.muxer.is_finished()
+    }
+
+    /// What the page shall say while nothing arrives.
+    fn state(&self) -> Option<Message> {
+        if self
+            .init
+            .as_ref()
+            .is_some_and(|init| init.segment.is_none())
+        {
+            return None; // It was told why, and that does not change by waiting.
+        }
+        let status = self.muxer.stream().status();
+        let state = match status.state {
+            State::Idle | State::Connecting if status.error.is_none() => "connecting",
+            _ => "away",
+        };
+        let message = status.error.unwrap_or_default();
+        let text = json!({ "type": "state", "state": state, "message": message });
+        Some(Message::Text(text.to_string()))
+    }
+}

@@ -1,0 +1,96 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, Weak};
+
+use hub::{Lease, Ring, Stream, StreamName};
+use media::Tracks;
+use tokio::task::AbortHandle;
+
+/// The muxers of one output: one task per stream, alive as long as somebody holds it.
+#[derive(Debug)]
+pub(crate) struct Muxers<T> {
+    running: Mutex<HashMap<StreamName, Weak<Muxer<T>>>>,
+}
+
+/// A running muxer. Its end stops the task and gives the stream back.
+#[derive(Debug)]
+pub(crate) struct Muxer<T> {
+    stream: Arc<Stream>,
+    ring: Arc<Ring<T>>,
+    task: AbortHandle,
+}
+
+impl<T> Default for Muxers<T> {
+    fn default() -> Self {
+        Self {
+            running: Mutex::default(),
+        }
+    }
+}
+
+impl<T> Muxers<T> {
+    /// The muxer of `stream`; started with `run` if there is none.
+    pub(crate) fn open<F>(
+        &self,
+        stream: &Arc<Stream>,
+        ring: impl FnOnce() -> Ring<T>,
+        run: impl FnOnce(Lease, Arc<Ring<T>>) -> F,
+    ) -> Arc<Muxer<T>>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut running = self
+            .running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(muxer) = running.get(stream.name()).and_then(Weak::upgrade)
+            // A camera that was configured anew has another stream under the same name.
+            && Arc::ptr_eq(&muxer.stream, stream)
+            && !muxer.task.is_finished()
+        {
+            return muxer;
+        }
+        running.retain(|_, muxer| muxer.strong_count() > 0);
+        let ring = Arc::new(ring());
+        let task = tokio::spawn(run(stream.lease(), Arc::clone(&ring))).abort_handle();
+        let muxer = Arc::new(Muxer {
+            stream: Arc::clone(stream),
+            ring,
+            task,
+        });
+        running.insert(stream.name().clone(), Arc::downgrade(&muxer));
+        muxer
+    }
+}
+
+impl<T> Muxer<T> {
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    pub(crate) fn ring(&self) -> &Ring<T> {
+        &self.ring
+    }
+
+    /// Whether the task has ended, which it never does by itself.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl<T> Drop for Muxer<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits until the stream's tracks are known. The ring is what wakes: tracks are announced there.
+pub(crate) async fn wait_tracks(stream: &Stream) -> Tracks {
+    loop {
+        let head = stream.ring().head();
+        if let Some(tracks) = stream.tracks() {
+            return tracks;
+        }
+        stream.ring().wait(head).await;
+    }
+}
