@@ -6,11 +6,13 @@
 //! - [`Transport`]: the seam. Any ordered, reliable byte stream will do; a resumable pipe or QUIC goes beneath
 //!   [`Mux`] without a change above.
 //! - [`Mux`]: many independent [`Stream`]s with a window each, over one transport.
-//! - [`read_message`], [`write_message`]: `proto-tunnel` messages on a stream; [`pipe`]: bytes between two of them.
+//! - [`read_message`], [`write_message`]: `proto-tunnel` messages on a stream; [`keep_alive`]: the control stream's
+//!   whole life; [`pipe`]: bytes between two connections.
 //!
 //! It dials nothing, listens nowhere, and checks nobody's identity.
 #![warn(missing_docs)]
 
+mod control;
 mod counters;
 mod error;
 mod message;
@@ -21,6 +23,7 @@ mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use control::{SessionEnd, keep_alive};
 pub use counters::{Counter, Flow};
 pub use error::Error;
 pub use message::{read_message, write_message};

@@ -1,1 +1,34 @@
 //! The gateway's half of the tunnel: agents, dialing through them, forwards.
+//!
+//! [`Gateway`] takes transports that somebody else accepted (TLS and WebSocket are the HTTP server's), proves who is
+//! at the far end, keeps one live session for each agent, and dials through it. [`Identity`] is the key that agents
+//! pin. A [`Forward`] offers one camera port on a port of this machine. No module here knows RTSP or HTTP.
+//!
+//! For the HTTP server, at `/agent`:
+//!
+//! ```ignore
+//! async fn agent(upgrade: WebSocketUpgrade, ConnectInfo(peer): ConnectInfo<SocketAddr>, State(gateway): State<Gateway>)
+//!     -> Response
+//! {
+//!     WebSocketBytes::limit(upgrade).on_upgrade(move |socket| async move {
+//!         let _ = gateway.accept(WebSocketBytes::from_axum(socket), peer).await; // reports its ends by itself
+//!     })
+//! }
+//! ```
+#![warn(missing_docs)]
+
+mod dial;
+mod error;
+mod forward;
+mod gateway;
+mod identity;
+mod registry;
+mod session;
+mod status;
+mod throttle;
+
+pub use error::Error;
+pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS};
+pub use gateway::{Gateway, GatewayConfig};
+pub use identity::Identity;
+pub use status::{AgentStatus, ForwardStatus};

@@ -1,12 +1,13 @@
 //! The agent's protocol: join codes, hello, open, keep-alive. Pure: bytes and time in, bytes and values out.
 //!
-//! The flow, above any transport that gives independent byte streams:
+//! The flow, over any ordered byte stream:
 //!
-//! 1. The agent opens the first stream, the *control stream*, and says [`Hello`].
-//! 2. The gateway answers [`Welcome`], or [`Refused`] and hangs up.
-//! 3. Both sides send [`Message::Ping`] and answer [`Message::Pong`] as [`Heartbeat`] tells them. A side that
-//!    ends the session on purpose says [`Bye`] first.
-//! 4. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
+//! 1. The agent says [`Hello`]; the gateway answers [`Welcome`], or [`Refused`] and hangs up. Nothing else may flow
+//!    before, so a stranger costs the gateway one message of memory.
+//! 2. From then on both sides multiplex. The agent opens the first stream, the *control stream*. There both sides
+//!    send [`Message::Ping`] and answer [`Message::Pong`] as [`Heartbeat`] tells them. A side that ends the session
+//!    on purpose says [`Bye`] first.
+//! 3. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
 //!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it.
 //!
 //! Who multiplexes the streams, encrypts them and checks the gateway's key is none of this crate's business.

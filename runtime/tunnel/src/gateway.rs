@@ -1,0 +1,317 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dialer::Dialer;
+use link::Transport;
+use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode};
+use store::{Agent, Store};
+use tracing::warn;
+
+use crate::dial::AgentDialer;
+use crate::forward::ForwardState;
+use crate::registry::{Registry, Slot};
+use crate::throttle::Throttle;
+use crate::{AgentStatus, Error, Forward, ForwardStatus, Identity, session};
+
+/// Most peers that may be between their first byte and their welcome at once.
+const MAX_PENDING: usize = 256;
+/// The same from one address. A site with a hundred agents behind one NAT that all come back at once is served in
+/// a few rounds of redialing.
+const MAX_PENDING_OF_ADDRESS: usize = 32;
+
+/// Times of the gateway. The defaults are for the field, tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayConfig {
+    /// How long a peer may take to prove who it is.
+    pub auth_timeout: Duration,
+    /// Signs of life.
+    pub heartbeat: HeartbeatConfig,
+    /// How long a dial waits for an agent that is away: a redial after a cut takes about a second.
+    pub agent_wait: Duration,
+    /// How long an agent may take to connect to a camera; a little more than it gives itself.
+    pub open_timeout: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            auth_timeout: Duration::from_secs(10),
+            heartbeat: HeartbeatConfig::default(),
+            agent_wait: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(12),
+        }
+    }
+}
+
+/// All agents' sessions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) config: GatewayConfig,
+    pub(crate) registry: Registry,
+    pub(crate) throttle: Throttle,
+    pub(crate) doors: Doors,
+    pub(crate) next_session: AtomicU64,
+    pub(crate) forwards: Mutex<Vec<Weak<ForwardState>>>,
+}
+
+impl Gateway {
+    /// A gateway for the agents in `store`.
+    #[must_use]
+    pub fn new(store: Store, config: GatewayConfig) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                config,
+                registry: Registry::new(),
+                throttle: Throttle::default(),
+                doors: Doors::default(),
+                next_session: AtomicU64::new(1),
+                forwards: Mutex::new(Vec::new()),
+            }),
+        }
+    }
+
+    /// Runs one agent's session over a transport that was accepted from `peer`, until it ends. Reports what happens
+    /// by itself; dropping the future ends the session.
+    ///
+    /// # Errors
+    /// Why the peer was not let in, or how the session broke. A session that ended on purpose is no error.
+    pub async fn accept(&self, transport: impl Transport, peer: SocketAddr) -> Result<(), Error> {
+        session::run(&self.shared, transport, peer).await
+    }
+
+    /// A way to cameras through the agent of this name, which need not be connected, nor exist yet.
+    #[must_use]
+    pub fn dialer(&self, agent: &str) -> Arc<dyn Dialer> {
+        Arc::new(AgentDialer::new(self.clone(), agent))
+    }
+
+    /// Takes the forward's port.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when the port cannot be had.
+    pub async fn bind_forward(&self, forward: Forward) -> Result<crate::BoundForward, Error> {
+        crate::BoundForward::bind(self, forward).await
+    }
+
+    /// Takes all ports and serves them until `shutdown`.
+    ///
+    /// # Errors
+    /// [`Error::Listen`], before any connection is served, when one of the ports cannot be had.
+    pub async fn serve_forwards(
+        &self,
+        forwards: Vec<Forward>,
+        shutdown: tokio_util::sync::CancellationToken,
+    ) -> Result<(), Error> {
+        let mut bound = Vec::new();
+        for forward in forwards {
+            bound.push(self.bind_forward(forward).await?);
+        }
+        futures_util::future::join_all(
+            bound
+                .into_iter()
+                .map(|forward| forward.run(shutdown.clone())),
+        )
+        .await;
+        Ok(())
+    }
+
+    /// All agents in the store with their live state, by name.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentStatus> {
+        let known = self.shared.store.agents().unwrap_or_else(|error| {
+            warn!(%error, "the state file cannot be read, agents are not listed");
+            Vec::new()
+        });
+        let slots = self.shared.registry.slots();
+        known
+            .iter()
+            .map(|agent| status(agent, slots.get(&agent.name)))
+            .collect()
+    }
+
+    /// All forwards that are bound.
+    #[must_use]
+    pub fn forwards(&self) -> Vec<ForwardStatus> {
+        let mut forwards = self
+            .shared
+            .forwards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        forwards.retain(|forward| forward.strong_count() > 0);
+        forwards
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|forward| forward.status())
+            .collect()
+    }
+
+    /// Whether the agent has a live session.
+    #[must_use]
+    pub fn is_connected(&self, agent: &str) -> bool {
+        self.shared.registry.live(agent).is_some()
+    }
+
+    /// Adds an agent and makes its join code.
+    ///
+    /// # Errors
+    /// When the name is taken or not a name, or an address is not `host:port`.
+    pub fn add_agent(
+        store: &Store,
+        identity: &Identity,
+        name: &str,
+        addresses: Vec<String>,
+    ) -> Result<JoinCode, Error> {
+        let name: AgentName = name.parse()?;
+        // The addresses are checked before anything is stored.
+        let draft = JoinCode::new(
+            addresses,
+            identity.pin(),
+            name.clone(),
+            proto_tunnel::Secret::new([0; 32]),
+        )?;
+        let secret = store.add_agent(&name, store::JOIN_LIFETIME)?;
+        Ok(JoinCode { secret, ..draft })
+    }
+
+    /// Says goodbye to all agents, which will redial, and waits a little for it to be heard.
+    pub async fn shutdown(&self) {
+        let sessions = self.shared.registry.all_live();
+        for session in &sessions {
+            session.leave(ByeReason::Shutdown, "the gateway is stopping");
+        }
+        let all =
+            futures_util::future::join_all(sessions.iter().map(|session| session.mux.closed()));
+        let _ = tokio::time::timeout(Duration::from_secs(3), all).await;
+    }
+}
+
+impl Shared {
+    pub(crate) async fn note_seen(&self, name: &AgentName) {
+        let (store, owned) = (self.store.clone(), name.clone());
+        let noted = tokio::task::spawn_blocking(move || {
+            store.note_agent_seen(&owned)?;
+            store.agent(owned.as_str())
+        });
+        match noted.await {
+            Ok(Ok(None)) => self.registry.forget(name.as_str()),
+            Ok(Err(error)) => warn!(agent = %name, %error, "the state file cannot be written"),
+            Ok(Ok(Some(_))) | Err(_) => {}
+        }
+    }
+}
+
+fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
+    let live = slot.and_then(|slot| slot.live.as_deref());
+    let past = slot.map(|slot| slot.past).unwrap_or_default();
+    let flow = live.map(|session| session.mux.flow());
+    let seen = past.last_seen.max(agent.last_seen);
+    AgentStatus {
+        name: agent.name.clone(),
+        joined: agent.joined.is_some(),
+        connected: live.is_some(),
+        connected_since: live.map(|session| unix(session.since)),
+        last_seen: if live.is_some() {
+            Some(unix(SystemTime::now()))
+        } else {
+            seen.map(unix)
+        },
+        remote: live.map(|session| session.peer),
+        version: live.map(|session| session.hello.program.clone()),
+        host_name: live.map(|session| session.hello.host_name.clone()),
+        local_addresses: live
+            .map(|session| session.hello.local_addresses.clone())
+            .unwrap_or_default(),
+        rtt_ms: live.and_then(|session| {
+            let trip = *session
+                .round_trip
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            trip.map(|trip| trip.as_secs_f64() * 1000.0)
+        }),
+        bytes_received: past.received + flow.map_or(0, |flow| flow.received.value()),
+        bytes_sent: past.sent + flow.map_or(0, |flow| flow.sent.value()),
+        streams: live.map_or(0, |session| session.mux.open_streams()),
+        streams_opened: past.opened + live.map_or(0, |session| session.opened.value()),
+        streams_failed: past.failed + live.map_or(0, |session| session.failed.value()),
+        reconnects: slot.map_or(0, |slot| slot.sessions.saturating_sub(1)),
+    }
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// Peers that have not proved who they are, bounded in all and for each address.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    pending: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One such peer; dropped when it is let in or sent away.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pending: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Doors {
+    pub(crate) fn enter(&self, peer: SocketAddr) -> Result<Pending, &'static str> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.values().sum::<usize>() >= MAX_PENDING {
+            return Err("too many peers wait at the agents' door");
+        }
+        let address = peer.ip();
+        let count = pending.entry(address).or_insert(0);
+        if *count >= MAX_PENDING_OF_ADDRESS {
+            return Err("too many peers of this address wait at the agents' door");
+        }
+        *count += 1;
+        Ok(Pending {
+            pending: Arc::clone(&self.pending),
+            address,
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = pending.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                pending.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_places_at_the_door() {
+        let doors = Doors::default();
+        let crowd: SocketAddr = "192.0.2.1:5".parse().unwrap();
+        let held: Vec<_> = (0..MAX_PENDING_OF_ADDRESS)
+            .map(|_| doors.enter(crowd).unwrap())
+            .collect();
+        assert!(doors.enter(crowd).is_err());
+        let _other = doors.enter("192.0.2.2:5".parse().unwrap()).unwrap();
+        drop(held);
+        assert!(doors.enter(crowd).is_ok());
+        assert_eq!(doors.pending.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,63 @@
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+/// One agent, as shown to an operator. Times are Unix seconds; counters run over all sessions since the gateway started.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct AgentStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it has ever joined; `false` means that its join code waits to be used.
+    pub joined: bool,
+    /// Whether a session stands.
+    pub connected: bool,
+    /// Since when it stands.
+    pub connected_since: Option<u64>,
+    /// When the agent was connected last; now, if it is.
+    pub last_seen: Option<u64>,
+    /// Where the session comes from, as the gateway sees it.
+    pub remote: Option<SocketAddr>,
+    /// The agent's program version.
+    pub version: Option<String>,
+    /// The agent's machine.
+    pub host_name: Option<String>,
+    /// Addresses of that machine at its site.
+    pub local_addresses: Vec<IpAddr>,
+    /// Round trip through the tunnel, latest measurement.
+    pub rtt_ms: Option<f64>,
+    /// Bytes from the agent, as they came through the tunnel.
+    pub bytes_received: u64,
+    /// Bytes to the agent.
+    pub bytes_sent: u64,
+    /// Connections to cameras that are open through it.
+    pub streams: usize,
+    /// Connections to cameras that it has opened.
+    pub streams_opened: u64,
+    /// Connections to cameras that it could not or would not open.
+    pub streams_failed: u64,
+    /// Sessions after the first.
+    pub reconnects: u64,
+}
+
+/// One forward, as shown to an operator.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct ForwardStatus {
+    /// The port on this machine.
+    pub listen: SocketAddr,
+    /// Through which agent.
+    pub agent: String,
+    /// To which target.
+    pub target: String,
+    /// Connections that stand.
+    pub connections: usize,
+    /// Connections accepted so far.
+    pub accepted: u64,
+    /// Connections that did not reach the target, or found the forward full.
+    pub failed: u64,
+    /// Bytes from the camera.
+    pub bytes_received: u64,
+    /// Bytes to the camera.
+    pub bytes_sent: u64,
+    /// Why the latest connection failed, until one succeeds.
+    pub last_error: Option<String>,
+}
