@@ -26,6 +26,7 @@ mod source;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,9 +34,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use dialer::Target;
+pub use proto_tunnel::AgentName;
 use serde::{Serialize, Serializer};
 
-pub use names::{AgentName, CameraName};
+pub use names::CameraName;
 pub use problem::{Error, Position, Problem, Problems};
 pub use reference::{reference, schema};
 pub use secret::Secret;
@@ -87,6 +89,7 @@ pub struct Camera {
     /// Where it is. The keys `user` and `password` are already laid over the URL's.
     pub source: Source,
     /// The agent through which it is reached; directly if there is none.
+    #[serde(serialize_with = "as_text_or_null")]
     pub via: Option<AgentName>,
     /// How an RTSP camera sends its media.
     pub transport: Transport,
@@ -112,6 +115,7 @@ pub struct Forward {
     /// Where to listen on this machine.
     pub listen: SocketAddr,
     /// The agent.
+    #[serde(serialize_with = "as_text")]
     pub agent: AgentName,
     /// Host and port as the agent sees them.
     #[serde(serialize_with = "as_text")]
@@ -261,15 +265,15 @@ impl Transport {
     }
 }
 
-fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(target)
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 fn as_text_or_null<S: Serializer>(
-    target: &Option<Target>,
+    value: &Option<impl Display>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    target
+    value
         .as_ref()
         .map(ToString::to_string)
         .serialize(serializer)

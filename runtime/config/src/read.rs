@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use dialer::Target;
+use proto_tunnel::AgentName;
 
 use crate::keys::{self, Section};
-use crate::names::{AgentName, CameraName};
+use crate::names::CameraName;
 use crate::problem::{Position, Problem};
 use crate::secret::Secret;
 use crate::source::{self, Credentials, Source};
@@ -144,8 +145,7 @@ impl Reader {
                 None
             }
         };
-        let via =
-            value("via").and_then(|(node, path)| self.value(node, &path, AgentName::from_str));
+        let via = value("via").and_then(|(node, path)| self.value(node, &path, parse_agent));
         let user = value("user").and_then(|(node, path)| self.text(node, &path));
         let password = value("password").and_then(|(node, path)| self.secret(node, &path));
         let transport = value("transport")
@@ -204,8 +204,7 @@ impl Reader {
         }
         let value = |key: &str| fields.get(key).map(|node| (*node, format!("{path}.{key}")));
         let listen = value("listen").and_then(|(node, path)| self.value(node, &path, parse_listen));
-        let agent =
-            value("agent").and_then(|(node, path)| self.value(node, &path, AgentName::from_str));
+        let agent = value("agent").and_then(|(node, path)| self.value(node, &path, parse_agent));
         let target = value("target").and_then(|(node, path)| self.value(node, &path, parse_target));
         Some(Forward {
             listen: listen?,
@@ -444,6 +443,11 @@ fn parse_target(text: &str) -> Result<Target, String> {
     text.parse().map_err(|_| {
         format!("expected a host and a port as the agent sees them, such as \"127.0.0.1:554\", found \"{}\"", quoted(text))
     })
+}
+
+fn parse_agent(text: &str) -> Result<AgentName, String> {
+    text.parse()
+        .map_err(|error: proto_tunnel::Error| error.to_string())
 }
 
 fn parse_transport(text: &str) -> Result<Transport, String> {

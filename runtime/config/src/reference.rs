@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::keys::{self, Key, Kind, Section};
-use crate::names::NAME_PATTERN;
+use crate::names::{AGENT_PATTERN, CAMERA_PATTERN};
 use crate::source::Scheme;
 
 const OPENING: &str = "\
@@ -209,12 +209,12 @@ fn kind_schema(kind: &Kind) -> Value {
         Kind::Path | Kind::Listen | Kind::Endpoint | Kind::Target => json!({ "type": "string" }),
         Kind::Source => json!({ "type": "string", "pattern": "^[A-Za-z0-9+]+://|\\$\\{" }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$|\\$\\{" }),
-        Kind::Agent => json!({ "type": "string", "pattern": format!("{NAME_PATTERN}|\\$\\{{") }),
+        Kind::Agent => json!({ "type": "string", "pattern": format!("{AGENT_PATTERN}|\\$\\{{") }),
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Section(section) => Value::Object(section_schema(section)),
         Kind::Named("NAME", kind) => json!({
             "type": "object",
-            "propertyNames": { "pattern": NAME_PATTERN },
+            "propertyNames": { "pattern": CAMERA_PATTERN },
             "additionalProperties": kind_schema(kind),
         }),
         Kind::Named(_, kind) => {

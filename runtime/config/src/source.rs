@@ -573,6 +573,7 @@ mod tests {
         fn any_text_is_parsed_or_refused(text in "(rtsp://)?\\PC{0,40}") {
             if let Ok(source) = text.parse::<Source>() {
                 prop_assert_eq!(&parse(&source.url()).target, &source.target);
+                prop_assert!(url::Url::parse(&source.url()).is_ok());
             }
         }
     }

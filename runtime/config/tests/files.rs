@@ -168,7 +168,7 @@ forwards:
             "eyelet.yaml:5:16: cameras.c.source: this build has no driver for reolink:// sources; it has: rtsp",
             "eyelet.yaml:5:42: cameras.c.idle: expected a duration such as \"10s\", \"500ms\" or \"2m\", found \"10\"; the unit is missing",
             "eyelet.yaml:5:57: cameras.c.transport: expected tcp or udp, found \"tpc\"",
-            "eyelet.yaml:5:67: cameras.c.via: \"no way\" cannot name an agent: a name is 1 to 64 letters, digits, '_', '-' or '.', and not dots alone",
+            "eyelet.yaml:5:67: cameras.c.via: \"no way\" cannot be an agent's name: it needs 1 to 63 letters, digits, \"-\", \"_\" or \".\", the first a letter or digit",
             "eyelet.yaml:6:3: cameras.d: there is a password but no user",
             "eyelet.yaml:7:3: cameras.e has no source; expected a line such as source: rtsp://192.168.1.10/stream1",
             "eyelet.yaml:8:3: cameras.f: expected a source such as \"rtsp://192.168.1.10/stream1\" or the key source, found nothing",
