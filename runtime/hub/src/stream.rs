@@ -79,10 +79,13 @@ impl Stream {
     /// Waits until the tracks are known. Hold a [`Lease`], or nobody fetches them.
     pub async fn wait_tracks(&self) -> Tracks {
         let mut tracks = self.tracks.subscribe();
-        match tracks.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(tracks)) => tracks.clone(),
-            // Unreachable while we are borrowed, since the sender lives in self.
-            _ => std::future::pending().await,
+        loop {
+            // The guard of the value must not live across the wait: it is no Send.
+            if let Some(tracks) = tracks.borrow_and_update().clone() {
+                return tracks;
+            }
+            // The sender lives in self, so this cannot fail while we are borrowed.
+            let _ = tracks.changed().await;
         }
     }
 
@@ -101,7 +104,8 @@ impl Stream {
 
     /// Waits until somebody wants the stream.
     pub async fn wanted(&self) {
-        let _ = self.leases.subscribe().wait_for(|leases| *leases > 0).await;
+        let mut leases = self.leases.subscribe();
+        let _ = leases.wait_for(|leases| *leases > 0).await;
     }
 
     /// Waits until nobody has wanted the stream for `idle` on end.

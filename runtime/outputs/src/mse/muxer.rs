@@ -17,6 +17,8 @@ pub(super) struct Item {
     /// Empty where the stream cannot be shown.
     pub(super) bytes: Bytes,
     is_start: bool,
+    /// Whether more was at hand when this was made.
+    pub(super) has_successor: bool,
 }
 
 impl Slot for Item {
@@ -91,6 +93,7 @@ impl Muxer {
                 init: Arc::clone(&init),
                 bytes: Bytes::new(),
                 is_start: true,
+                has_successor: false,
             });
         }
         let clock = |rate| Clock::video(rate);
@@ -181,6 +184,7 @@ impl Current {
                 init: Arc::clone(&self.init),
                 bytes,
                 is_start: unit.is_keyframe,
+                has_successor: false,
             });
         }
     }
@@ -219,6 +223,7 @@ impl Current {
                 init: Arc::clone(&self.init),
                 bytes,
                 is_start: !has_video,
+                has_successor: false,
             });
         }
     }
@@ -234,6 +239,7 @@ impl Current {
                 init: Arc::clone(&self.init),
                 bytes: bytes.clone(),
                 is_start,
+                has_successor: false,
             });
             is_start = false;
         }
@@ -301,7 +307,9 @@ pub(super) async fn run(lease: Lease, ring: Arc<Ring<Item>>) {
     }
     loop {
         let now = Instant::now();
-        for item in out.drain(..) {
+        let last = out.len().saturating_sub(1);
+        for (index, mut item) in out.drain(..).enumerate() {
+            item.has_successor = index < last;
             ring.push(Arc::new(item), now);
         }
         match cursor.poll_counting(stream.ring()) {

@@ -26,6 +26,9 @@ pub struct Session {
     hub: Arc<Hub>,
     cursor: Cursor,
     init: Option<Arc<Init>>,
+    /// Whether the page has all that was there when it began, and was told so.
+    is_live: bool,
+    has_successor: bool,
     ready: VecDeque<Message>,
     viewer: ViewerGuard,
 }
@@ -33,6 +36,9 @@ pub struct Session {
 /// How long nothing may arrive before the page is told; also keeps proxies from closing the
 /// WebSocket while a camera is away.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// Tells the page that the burst of the start is over.
+const LIVE: &str = r#"{"type":"live"}"#;
 
 impl Session {
     pub(super) fn new(muxer: Arc<Muxer<Item>>, hub: Arc<Hub>) -> Self {
@@ -43,6 +49,8 @@ impl Session {
             hub,
             cursor,
             init: None,
+            is_live: false,
+            has_successor: false,
             ready: VecDeque::new(),
             viewer,
         }
@@ -63,6 +71,10 @@ impl Session {
                 self.viewer.add_dropped(skipped);
                 self.take(&item);
                 continue;
+            }
+            if !self.is_live && !self.has_successor && self.is_shown() {
+                self.is_live = true;
+                return Some(Message::Text(LIVE.to_owned()));
             }
             let arrival = self.muxer.ring().wait(self.cursor.next());
             if tokio::time::timeout(QUIET, arrival).await.is_err() {
@@ -89,7 +101,9 @@ impl Session {
             let segment = item.init.segment.clone().map(Message::Binary);
             self.ready.extend(segment);
             self.init = Some(Arc::clone(&item.init));
+            self.is_live = false;
         }
+        self.has_successor = item.has_successor;
         if !item.bytes.is_empty() {
             self.ready.push_back(Message::Binary(item.bytes.clone()));
         }
@@ -104,13 +118,15 @@ impl Session {
         is_gone || self.muxer.is_finished()
     }
 
+    /// Whether the page got an init segment.
+    fn is_shown(&self) -> bool {
+        let init = self.init.as_ref();
+        init.is_some_and(|init| init.segment.is_some())
+    }
+
     /// What the page shall say while nothing arrives.
     fn state(&self) -> Option<Message> {
-        if self
-            .init
-            .as_ref()
-            .is_some_and(|init| init.segment.is_none())
-        {
+        if self.init.is_some() && !self.is_shown() {
             return None; // It was told why, and that does not change by waiting.
         }
         let status = self.muxer.stream().status();

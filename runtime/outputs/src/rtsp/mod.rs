@@ -1,0 +1,123 @@
+//! RTSP out: `rtsp://HOST:PORT/CAMERA`, over TCP and UDP.
+//!
+//! One [`muxer`] per stream packetises; one loop writes each block to all TCP viewers; a [`session`]
+//! per connection talks RTSP. The first picture comes at once from the newest GOP, unless the URL
+//! ends in `?start=live`.
+
+mod block;
+mod connection;
+mod fanout;
+mod muxer;
+mod session;
+mod udp;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hub::Hub;
+use proto_rtsp::Authenticator;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::muxer::Muxers;
+use self::udp::Ports;
+
+/// Most connections at once; each costs a file descriptor and a few kilobytes.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// The name of this output in statistics.
+pub(crate) const OUTPUT: &str = "rtsp";
+
+/// The RTSP server.
+pub struct Server {
+    hub: Arc<Hub>,
+    muxers: Muxers,
+    authenticator: Option<Arc<Authenticator>>,
+    ports: Option<Arc<Ports>>,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Listens at `address`. `users` are names and passwords; with none everybody may watch.
+    ///
+    /// # Errors
+    /// The address cannot be had. Without ports for UDP the server goes on with TCP alone.
+    pub async fn bind(
+        hub: Arc<Hub>,
+        address: SocketAddr,
+        users: Vec<(String, String)>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let ports = match Ports::bind(address.ip()).await {
+            Ok(ports) => Some(Arc::new(ports)),
+            Err(error) => {
+                tracing::warn!("no ports for RTSP over UDP, only TCP is offered: {error}");
+                None
+            }
+        };
+        let authenticator = (!users.is_empty()).then(|| {
+            let mut seed = [0; 32];
+            // Without randomness nonces could be forged, so the process must not go on.
+            getrandom::fill(&mut seed).expect("the system gives random bytes");
+            Arc::new(Authenticator::new("eyelet", users, seed, Instant::now()))
+        });
+        Ok(Self {
+            hub,
+            muxers: Muxers::default(),
+            authenticator,
+            ports,
+            listener,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`; then every session ends.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let server = Arc::new(self);
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let sessions = TaskTracker::new();
+        if let Some(ports) = &server.ports {
+            sessions.spawn(Arc::clone(ports).listen(shutdown.clone()));
+        }
+        loop {
+            let accepted = tokio::select! {
+                accepted = server.listener.accept() => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: trying at once would only spin.
+                    tracing::warn!("RTSP cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::warn!(%peer, "RTSP connection refused: {MAX_CONNECTIONS} are open");
+                continue;
+            };
+            let (server, shutdown) = (Arc::clone(&server), shutdown.clone());
+            sessions.spawn(async move {
+                tokio::select! {
+                    () = session::run(&server, socket, peer) => {}
+                    () = shutdown.cancelled() => {}
+                }
+                drop(place);
+            });
+        }
+        sessions.close();
+        sessions.wait().await;
+    }
+}
