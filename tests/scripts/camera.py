@@ -24,7 +24,7 @@ SECOND = 1_000_000_000
 VIDEO = {
     "h264": ("video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! rtph264pay config-interval=-1"),
     "h265": ("video/x-h265,stream-format=byte-stream,alignment=au", "h265parse ! rtph265pay config-interval=-1"),
-    "mjpeg": ("image/jpeg", "rtpjpegpay"),
+    "mjpeg": ("image/jpeg", "jpegparse ! rtpjpegpay"),
 }
 AUDIO = {
     "aac": ("audio/mpeg,mpegversion=4,stream-format=adts", "aacparse ! rtpmp4gpay"),
@@ -117,7 +117,7 @@ def say(**fields):
     print(json.dumps(fields), flush=True)
 
 
-def watch_clients(server):
+def watch_clients(server, query):
     counts = {"connected": 0, "total": 0}
     lock = threading.Lock()
 
@@ -127,8 +127,14 @@ def watch_clients(server):
             counts["total"] += total
             say(**counts)
 
+    def describe(_client, context):
+        # GStreamer finds media by path alone; a camera also wants its query, letter by letter.
+        asked = context.uri.query or ""
+        return GstRtsp.RTSPStatusCode.OK if asked == query else GstRtsp.RTSPStatusCode.NOT_FOUND
+
     def connected(_server, client):
         change(1, 1)
+        client.connect("pre-describe-request", describe)
         client.connect("closed", lambda _client: change(-1, 0))
 
     server.connect("client-connected", connected)
@@ -193,8 +199,9 @@ def main():
     factory.connect("media-configure", lambda _factory, media: configure(media, sources))
     if options.login:
         login(server, factory, options)
-    server.get_mount_points().add_factory(options.path, factory)
-    watch_clients(server)
+    path, _, query = options.path.partition("?")
+    server.get_mount_points().add_factory(path, factory)
+    watch_clients(server, query)
     if server.attach(None) == 0:
         sys.exit(f"cannot listen at {options.listen}")
 
