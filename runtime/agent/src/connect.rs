@@ -1,0 +1,231 @@
+//! From an address to a welcome: TCP, TLS, WebSocket, hello.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use link::{
+    Mux, MuxConfig, Stream, WebSocketBytes, read_message, tungstenite_config, write_message,
+};
+use proto_tunnel::{Hello, MAX_HOST_NAME, Message, VERSION};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tracing::debug;
+
+use crate::identity::Identity;
+use crate::{Error, pin};
+
+/// Longest way from the first SYN to the WebSocket, for one address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for TCP in it. SYNs leave after 0, 1 and 3 s; a fresh attempt beats the fourth.
+const TCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for the welcome.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head start of each address before the next one is tried beside it.
+const STAGGER: Duration = Duration::from_millis(300);
+/// Most resolved addresses that are tried.
+const MAX_CANDIDATES: usize = 8;
+/// Unacknowledged data for this long means that the path is gone.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A session that was welcomed.
+pub(crate) struct Connected {
+    pub(crate) mux: Mux,
+    pub(crate) control: Stream,
+    /// This machine's address in it.
+    pub(crate) local: Option<IpAddr>,
+}
+
+type Socket = WebSocketBytes<WebSocketStream<TlsStream<TcpStream>>>;
+
+pub(crate) async fn connect(identity: &Identity) -> Result<Connected, Error> {
+    let (mut socket, local) = race(identity).await?;
+    let welcomed = timeout(WELCOME_TIMEOUT, greet(&mut socket, identity, local)).await;
+    welcomed.map_err(|_| Error::TimedOut(identity.addresses.join(", ")))??;
+    let mux = Mux::client(socket, MuxConfig::agent());
+    let control = mux.open().await?;
+    Ok(Connected {
+        mux,
+        control,
+        local,
+    })
+}
+
+async fn greet(
+    socket: &mut Socket,
+    identity: &Identity,
+    local: Option<IpAddr>,
+) -> Result<(), Error> {
+    let hello = Hello {
+        version: VERSION,
+        name: identity.name.clone(),
+        token: identity.token.clone(),
+        join_secret: identity.join_secret.clone(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        host_name: host_name(),
+        local_addresses: local.into_iter().collect(),
+    };
+    write_message(socket, &Message::Hello(hello)).await?;
+    match read_message(socket).await? {
+        Message::Welcome(welcome) => {
+            debug!(
+                version = welcome.version,
+                gateway = welcome.program,
+                "welcome"
+            );
+            Ok(())
+        }
+        Message::Refused(refused) => Err(Error::Refused {
+            reason: refused.reason,
+            text: refused.text,
+        }),
+        other => Err(link::Error::Unexpected {
+            found: other.name(),
+            expected: "welcome or refused",
+        }
+        .into()),
+    }
+}
+
+/// Tries all addresses of the gateway, each a little later than the one before, up to a WebSocket behind the pinned
+/// key: the first one that gets there wins. (An address of the gateway's own network may belong to a stranger here.)
+async fn race(identity: &Identity) -> Result<(Socket, Option<IpAddr>), Error> {
+    let config = pin::client_config(identity.pin).map_err(|error| Error::Tls {
+        address: identity.addresses.join(", "),
+        source: io::Error::other(error),
+    })?;
+    let config = Arc::new(config);
+    let (candidates, mut failure) = resolve(&identity.addresses).await;
+    let mut attempts = JoinSet::new();
+    for (n, (address, at)) in candidates.into_iter().enumerate() {
+        let config = Arc::clone(&config);
+        attempts.spawn(async move {
+            sleep(STAGGER * u32::try_from(n).unwrap_or(u32::MAX)).await;
+            match timeout(CONNECT_TIMEOUT, attempt(&address, at, config)).await {
+                Ok(done) => done,
+                Err(_) => Err(Error::TimedOut(format!("{address} ({at})"))),
+            }
+        });
+    }
+    while let Some(done) = attempts.join_next().await {
+        match done {
+            Ok(Ok(socket)) => return Ok(socket),
+            // A key that is not ours is the most telling failure, whatever else failed.
+            Ok(Err(error)) => {
+                if !matches!(failure, Some(Error::WrongKey(_))) {
+                    failure = Some(error);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Err(failure.unwrap_or_else(|| Error::TimedOut(identity.addresses.join(", "))))
+}
+
+async fn resolve(addresses: &[String]) -> (Vec<(String, SocketAddr)>, Option<Error>) {
+    let mut candidates: Vec<(String, SocketAddr)> = Vec::new();
+    let mut failure = None;
+    for address in addresses {
+        let found = match timeout(CONNECT_TIMEOUT, lookup_host(address.as_str())).await {
+            Ok(found) => found.map_err(|source| Error::Resolve {
+                address: address.clone(),
+                source,
+            }),
+            Err(_) => Err(Error::TimedOut(format!(
+                "the name server, asked for {address},"
+            ))),
+        };
+        match found {
+            Ok(found) => candidates.extend(found.map(|at| (address.clone(), at))),
+            Err(error) => failure = Some(error),
+        }
+    }
+    candidates.truncate(MAX_CANDIDATES);
+    (candidates, failure)
+}
+
+async fn attempt(
+    address: &str,
+    at: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> Result<(Socket, Option<IpAddr>), Error> {
+    let connect = |source| Error::Connect {
+        address: format!("{address} ({at})"),
+        source,
+    };
+    let tcp = timeout(TCP_TIMEOUT, TcpStream::connect(at));
+    let tcp = tcp
+        .await
+        .map_err(|_| Error::TimedOut(format!("{address} ({at})")))?
+        .map_err(connect)?;
+    tune(&tcp).map_err(connect)?;
+    let local = tcp.local_addr().ok().map(|local| local.ip());
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let name = ServerName::try_from(
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned(),
+    );
+    // A name that TLS cannot carry is no obstacle: the key decides.
+    let name = name.unwrap_or(ServerName::IpAddress(at.ip().into()));
+    let tls = TlsConnector::from(config)
+        .connect(name, tcp)
+        .await
+        .map_err(|source| tls_error(address, source))?;
+    let url = format!("wss://{address}/agent");
+    let (socket, _) =
+        tokio_tungstenite::client_async_with_config(url, tls, Some(tungstenite_config()))
+            .await
+            .map_err(|error| Error::WebSocket {
+                address: address.to_owned(),
+                reason: error.to_string(),
+            })?;
+    Ok((WebSocketBytes::from_tungstenite(socket), local))
+}
+
+fn tls_error(address: &str, source: io::Error) -> Error {
+    let rustls = source
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) = rustls
+        && other.0.is::<pin::OtherKey>()
+    {
+        return Error::WrongKey(address.to_owned());
+    }
+    Error::Tls {
+        address: address.to_owned(),
+        source,
+    }
+}
+
+/// Small packets leave at once, and a path that swallows packets is noticed by the kernel as well.
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(20))
+        .with_interval(Duration::from_secs(10));
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| fs::read_to_string("/etc/hostname"));
+    let name = name.unwrap_or_default();
+    name.chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(MAX_HOST_NAME)
+        .collect()
+}
