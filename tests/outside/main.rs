@@ -1,4 +1,18 @@
 //! What Eyelet promises, seen from outside. One program, so that it is linked once.
-#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failure here is a failed test, and says why"
+)]
 
+mod browser;
+mod cli;
+mod demo;
+mod hostile;
+mod joining;
+mod logins;
+mod nat;
+mod outages;
 mod parts;
+mod stalled;
+mod viewers;

@@ -294,14 +294,15 @@ fn authorization(
         after.split('"').next().map(str::to_owned)
     };
     let (realm, nonce) = (field("realm")?, field("nonce")?);
-    let hash = |text: String| match login {
-        Login::Sha256 => hex(&sha2::Sha256::digest(text)),
-        Login::Md5 | Login::Basic => hex(&md5::Md5::digest(text)),
+    let proof = Proof {
+        login,
+        user,
+        password,
+        realm: &realm,
+        nonce: &nonce,
+        method,
+        url,
     };
-    let (secret, request) = (
-        hash(format!("{user}:{realm}:{password}")),
-        hash(format!("{method}:{url}")),
-    );
     let algorithm = if login == Login::Sha256 {
         "SHA-256"
     } else {
@@ -311,12 +312,43 @@ fn authorization(
         "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{url}\", algorithm={algorithm}"
     );
     Some(if challenge.contains("qop=") {
-        let answer = hash(format!("{secret}:{nonce}:00000001:0a4f113b:auth:{request}"));
+        let answer = proof.response(Some("0a4f113b"));
         format!("{common}, qop=auth, nc=00000001, cnonce=\"0a4f113b\", response=\"{answer}\"")
     } else {
-        let answer = hash(format!("{secret}:{nonce}:{request}"));
-        format!("{common}, response=\"{answer}\"")
+        format!("{common}, response=\"{}\"", proof.response(None))
     })
+}
+
+/// What goes into a Digest answer.
+struct Proof<'a> {
+    login: Login,
+    user: &'a str,
+    password: &'a str,
+    realm: &'a str,
+    nonce: &'a str,
+    method: &'a str,
+    url: &'a str,
+}
+
+impl Proof<'_> {
+    fn response(&self, cnonce: Option<&str>) -> String {
+        let secret = self.hash(&format!("{}:{}:{}", self.user, self.realm, self.password));
+        let request = self.hash(&format!("{}:{}", self.method, self.url));
+        let nonce = self.nonce;
+        match cnonce {
+            Some(cnonce) => self.hash(&format!(
+                "{secret}:{nonce}:00000001:{cnonce}:auth:{request}"
+            )),
+            None => self.hash(&format!("{secret}:{nonce}:{request}")),
+        }
+    }
+
+    fn hash(&self, text: &str) -> String {
+        match self.login {
+            Login::Sha256 => hex(&sha2::Sha256::digest(text)),
+            Login::Md5 | Login::Basic => hex(&md5::Md5::digest(text)),
+        }
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -329,17 +361,23 @@ mod tests {
 
     #[test]
     fn digest_logins_match_the_examples_of_rfc_7616() {
-        let challenge = |algorithm: &str| {
-            format!(
-                "Digest realm=\"http-auth@example.org\", qop=\"auth\", algorithm={algorithm}, nonce=\"n\""
-            )
+        let proof = |login| Proof {
+            login,
+            user: "Mufasa",
+            password: "Circle of Life",
+            realm: "http-auth@example.org",
+            nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+            method: "GET",
+            url: "/dir/index.html",
         };
-        let md5 = authorization(&challenge("MD5"), Login::Md5, "Mufasa", "x", "GET", "/").unwrap();
-        assert!(md5.contains("algorithm=MD5"));
+        let cnonce = Some("f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
         assert_eq!(
-            hex(&md5::Md5::digest("abc")),
-            "900150983cd24fb0d6963f7d28e17f72"
+            proof(Login::Md5).response(cnonce),
+            "8ca523f5e9506fed4657c9700eebdbec"
         );
-        assert!(authorization(&challenge("MD5"), Login::Sha256, "a", "b", "GET", "/").is_none());
+        assert_eq!(
+            proof(Login::Sha256).response(cnonce),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
     }
 }
