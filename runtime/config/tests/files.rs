@@ -308,3 +308,71 @@ fn a_file_is_loaded_with_its_name_in_messages() {
     let missing = Config::load(folder.path().join("none.yaml")).unwrap_err();
     assert!(matches!(missing, Error::Unreadable { .. }), "{missing}");
 }
+
+mod any_text {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces of files, so that chance builds more than noise.
+    fn piece() -> impl Strategy<Value = String> {
+        let words = vec![
+            "cameras:",
+            "http:",
+            "rtsp:",
+            "users:",
+            "forwards:",
+            "listen:",
+            "source:",
+            "a:",
+            "porch:",
+            "\n",
+            "\n  ",
+            "\n    ",
+            "- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ": ",
+            "\"",
+            "'",
+            "&a ",
+            "*a",
+            "${HOST}",
+            "${PASSWORD}",
+            "${",
+            "rtsp://",
+            "u:p@",
+            "h",
+            "/x",
+            "127.0.0.1:1",
+            "10s",
+            "<<:",
+            "---",
+            "|",
+            ">",
+            "!t ",
+            "? ",
+            "#",
+            "~",
+            "\t",
+            "%YAML 1.2\n",
+        ];
+        prop_oneof![9 => proptest::sample::select(words).prop_map(String::from), 1 => "\\PC{0,6}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn is_read_or_refused_with_places(pieces in proptest::collection::vec(piece(), 0..40)) {
+            match parse(&pieces.concat()) {
+                Ok(config) => { let _ = config.warnings(); }
+                Err(error) => for line in error.to_string().lines() {
+                    prop_assert!(line.starts_with("eyelet.yaml:"), "{}", error);
+                },
+            }
+        }
+    }
+}
