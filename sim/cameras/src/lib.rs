@@ -1,1 +1,26 @@
 //! Simulated cameras: the device half of each protocol.
+//!
+//! They ship: `eyelet demo` and `eyelet simulate` run on them, and so do tests. A simulated camera
+//! behaves like a device on the network, faults included; it shares the wire formats with the
+//! product, so third-party players and recorded vectors must keep both honest.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use sim_cameras::RtspCamera;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let camera = RtspCamera::porch().with_login("admin", "secret");
+//! camera.serve(listener).await
+//! # }
+//! ```
+#![warn(missing_docs)]
+
+mod bars;
+mod chime;
+mod clip;
+mod fault;
+mod font;
+mod rtsp;
+mod source;
+
+pub use fault::{Fault, FaultError, FaultKind};
+pub use rtsp::RtspCamera;
