@@ -14,8 +14,9 @@ const OPENING: &str = "\
 <!-- Generated from the table of keys in runtime/config: edit there, then run
      `EYELET_WRITE=1 cargo nextest run -p config`. -->
 
-Eyelet needs no configuration file. With one it is `eyelet serve -c eyelet.yaml`, and
-`eyelet check -c eyelet.yaml` tells what is wrong in it without starting anything.
+Eyelet needs no configuration file. Every command takes one with `-c FILE`; without that it takes
+`./eyelet.yaml` if there is one, else the defaults. `eyelet check` tells what is wrong in it without
+starting anything.
 
 ```yaml
 ";
