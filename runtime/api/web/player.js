@@ -26,6 +26,8 @@ const MAX_QUEUE = 24 * 1024 * 1024;
 // The server says something at least every two seconds, so silence means a dead connection.
 const SILENCE_MS = 8000;
 const STALL_MS = 3000;
+// After a pause of this length the video jumps to the newest picture instead of hurrying there.
+const GAP_MS = 500;
 const TICK_MS = 500;
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 15000;
@@ -46,6 +48,7 @@ export class Player {
   #queued = 0;
   #isLive = false; // the burst of the start is over: seek to its end and play
   #hasSought = false;
+  #isAfterGap = false;
   #isPausedByViewer = false;
   #ticker = 0;
   #retry = 0;
@@ -188,6 +191,7 @@ export class Player {
     this.#queued = 0;
     this.#isLive = false;
     this.#hasSought = false;
+    this.#isAfterGap = false;
     this.#lastTime = -1;
     this.#stalls = 0;
   }
@@ -200,6 +204,7 @@ export class Player {
 
   #handleMedia(data) {
     if (!this.#source) return;
+    if (this.#heardAt - this.#fedAt > GAP_MS) this.#isAfterGap = true;
     this.#fedAt = this.#heardAt;
     this.#queue.push(new Uint8Array(data));
     this.#queued += data.byteLength;
@@ -251,7 +256,9 @@ export class Player {
     const delay = edge.end - video.currentTime;
     // In front of the last range there is a gap that nothing will fill.
     const isOutside = video.currentTime < edge.start || delay < -1;
-    if (!this.#hasSought || isOutside || (delay > JUMP_ABOVE && !video.seeking)) {
+    const isFar = delay > (this.#isAfterGap ? HURRY_ABOVE : JUMP_ABOVE) && !video.seeking;
+    this.#isAfterGap = false;
+    if (!this.#hasSought || isOutside || isFar) {
       this.#hasSought = true;
       video.currentTime = Math.max(edge.start, edge.end - START_BEHIND);
       video.playbackRate = 1;
@@ -301,8 +308,10 @@ export class Player {
   }
 
   #handlePause() {
-    // Browsers pause hidden videos by themselves; leaving the source pauses too.
-    if (this.#isLive && !document.hidden && !this.#video.ended) this.#isPausedByViewer = true;
+    // Browsers pause videos too, to save power; only one with controls is paused by people.
+    const video = this.#video;
+    const hasControls = video.controls || document.fullscreenElement === video || document.pictureInPictureElement === video;
+    if (hasControls && this.#isLive && !document.hidden) this.#isPausedByViewer = true;
   }
 
   #handlePlay() {
