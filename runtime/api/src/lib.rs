@@ -4,20 +4,22 @@
 //! nothing but the API here. This crate reads the hub and asks others for pictures and agents; it
 //! never talks to a camera.
 
+mod agents;
 mod assets;
 mod guard;
 mod listener;
 mod mask;
+mod metrics;
 mod patience;
 mod problem;
 mod routes;
 mod state;
 mod view;
+mod viewing;
 
 pub use listener::{
     HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,
     serve_with,
 };
 pub use routes::router;
-pub use state::{Addresses, Agents, AppState, CameraInfo, ForwardInfo, Parts, Readiness};
-pub use view::{AgentView, Moment};
+pub use state::{Addresses, Agents, AppState, CameraInfo, Parts, Readiness};

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service;
 
 use crate::AppState;
@@ -58,6 +59,16 @@ pub struct Peer {
     pub is_tls: bool,
     /// Cancelled when the listener stops; long answers end then.
     pub shutdown: CancellationToken,
+    /// The connection's place among [`MAX_CONNECTIONS`]. A WebSocket outlives the request that
+    /// opened it, so it keeps its [`Peer`] to keep its place.
+    _place: Arc<Place>,
+}
+
+/// A connection that counts, and that a shutdown waits for.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _session: TaskTrackerToken,
 }
 
 /// Time limits of one listener; tests shorten them.
@@ -118,8 +129,12 @@ pub async fn serve_with(
         };
         match accepted {
             Ok((stream, address)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    sessions.spawn(door.clone().attend(stream, address, place));
+                Ok(permit) => {
+                    let place = Place {
+                        _permit: permit,
+                        _session: sessions.token(),
+                    };
+                    sessions.spawn(door.clone().attend(stream, address, Arc::new(place)));
                 }
                 Err(_) => refuse(stream, address, limits.connections),
             },
@@ -156,10 +171,10 @@ struct Door {
 }
 
 impl Door {
-    async fn attend(self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
+    async fn attend(self, stream: TcpStream, address: SocketAddr, place: Arc<Place>) {
         let shutdown = self.shutdown.clone();
         let result = tokio::select! {
-            result = self.talk(stream, address) => result,
+            result = self.talk(stream, address, place) => result,
             () = async {
                 shutdown.cancelled().await;
                 tokio::time::sleep(GRACE).await;
@@ -168,10 +183,14 @@ impl Door {
         if let Err(error) = result {
             tracing::debug!(%address, %error, "HTTP connection ended");
         }
-        drop(place);
     }
 
-    async fn talk(self, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
+    async fn talk(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: Arc<Place>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let timeout = self.limits.head_timeout;
         let mut first = [0; 1];
@@ -186,9 +205,9 @@ impl Door {
             let stream = tokio::time::timeout(timeout, self.tls.accept(stream))
                 .await
                 .map_err(|_| slow("did not finish the TLS handshake"))??;
-            self.serve(stream, address, true).await
+            self.serve(stream, address, true, place).await
         } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {
-            self.serve(stream, address, false).await
+            self.serve(stream, address, false, place).await
         } else {
             let mut stream = stream;
             stream.write_all(NEITHER).await?;
@@ -196,7 +215,13 @@ impl Door {
         }
     }
 
-    async fn serve<S>(self, stream: S, address: SocketAddr, is_tls: bool) -> io::Result<()>
+    async fn serve<S>(
+        self,
+        stream: S,
+        address: SocketAddr,
+        is_tls: bool,
+        place: Arc<Place>,
+    ) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -204,6 +229,7 @@ impl Door {
             address,
             is_tls,
             shutdown: self.shutdown.clone(),
+            _place: place,
         };
         let router = self.router;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
-use crate::{AppState, CameraInfo, assets, guard};
+use crate::{AppState, CameraInfo, agents, assets, guard, metrics, viewing};
 
 /// All routes over `state`, behind the checks that every request must pass.
 pub fn router(state: AppState) -> Router {
@@ -22,13 +22,20 @@ pub fn router(state: AppState) -> Router {
         .route("/assets/{name}", get(assets::asset))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/cameras", get(cameras))
         .route("/api/v1/cameras/{name}", get(camera))
-        .route("/api/v1/agents", get(agents))
-        .route("/api/v1/agents/{name}", get(agent))
-        .route("/api/v1/forwards", get(forwards))
+        .route("/api/v1/cameras/{name}/ws", get(viewing::websocket))
+        .route("/api/v1/cameras/{name}/stream", get(viewing::stream))
+        .route(
+            "/api/v1/cameras/{name}/snapshot.jpg",
+            get(viewing::snapshot),
+        )
+        .route("/api/v1/agents", get(agents::agents))
+        .route("/api/v1/agents/{name}", get(agents::agent))
+        .route("/api/v1/forwards", get(agents::forwards))
+        .route("/agent", get(agents::door))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)
         .layer(from_fn_with_state(state.clone(), guard::guard))
@@ -66,21 +73,16 @@ async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     }
 }
 
-async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], state.metrics())
-}
-
 /// Everything that the dashboard shows, of one moment.
 async fn overview(State(state): State<AppState>, headers: HeaderMap) -> Json<Value> {
     Json(json!({
         "now": Moment(SystemTime::now()),
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": state.uptime().as_secs(),
+        "started": Moment(state.started_at()),
         "pending": state.readiness().pending(),
         "cameras": camera_views(&state, &headers),
-        "agents": state.agents().map(|agents| agents.list()).unwrap_or_default(),
-        "forwards": *state.forwards(),
+        "agents": agents::list(&state).await,
+        "forwards": agents::list_forwards(&state),
     }))
 }
 
@@ -115,36 +117,6 @@ async fn camera(
         .headers_mut()
         .append(header::VARY, header::HeaderValue::from_static("accept"));
     response
-}
-
-async fn agents(State(state): State<AppState>) -> Json<Value> {
-    let agents = state
-        .agents()
-        .map(|agents| agents.list())
-        .unwrap_or_default();
-    Json(json!({ "agents": agents }))
-}
-
-async fn agent(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
-    let agents = state
-        .agents()
-        .map(|agents| agents.list())
-        .unwrap_or_default();
-    match agents.iter().find(|agent| agent.name == name) {
-        Some(agent) => Ok(Json(agent).into_response()),
-        None => Err(Problem::unknown(
-            "agent",
-            &name,
-            agents.iter().map(|agent| agent.name.as_str()),
-        )),
-    }
-}
-
-async fn forwards(State(state): State<AppState>) -> Json<Value> {
-    Json(json!({ "forwards": *state.forwards() }))
 }
 
 /// The configured camera of this name.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use axum::extract::ws::WebSocket;
 use futures_util::future::BoxFuture;
 use hub::Hub;
-
-use crate::view::AgentView;
+use link::WebSocketBytes;
+use outputs::mjpeg::Mjpeg;
+use outputs::mse::Mse;
+use tunnel::{AgentStatus, ForwardStatus, Gateway};
 
 /// A camera as the configuration names it.
 #[derive(Clone, Debug)]
@@ -26,17 +28,6 @@ pub struct CameraInfo {
     pub autoplay: bool,
 }
 
-/// A forward as the configuration names it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ForwardInfo {
-    /// Where viewers connect on the gateway.
-    pub listen: SocketAddr,
-    /// The agent that dials.
-    pub agent: String,
-    /// What it dials.
-    pub target: String,
-}
-
 /// The addresses that answers name.
 #[derive(Clone, Debug)]
 pub struct Addresses {
@@ -50,11 +41,32 @@ pub struct Addresses {
 
 /// The gateway's half of the tunnel, as the API sees it.
 pub trait Agents: Send + Sync {
-    /// All agents that may come, connected or not, by name.
-    fn list(&self) -> Vec<AgentView>;
+    /// All agents that may come, connected or not, by name. May read a disk.
+    fn list(&self) -> Vec<AgentStatus>;
+
+    /// All forwards that have their port.
+    fn forwards(&self) -> Vec<ForwardStatus>;
 
     /// Talks with a peer that says it is an agent until it leaves.
     fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()>;
+}
+
+impl Agents for Gateway {
+    fn list(&self) -> Vec<AgentStatus> {
+        self.agents()
+    }
+
+    fn forwards(&self) -> Vec<ForwardStatus> {
+        Gateway::forwards(self)
+    }
+
+    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()> {
+        let gateway = self.clone();
+        Box::pin(async move {
+            // It reports its ends by itself.
+            let _ = Gateway::accept(&gateway, WebSocketBytes::from_axum(socket), peer).await;
+        })
+    }
 }
 
 /// Which parts of the program are up.
@@ -99,16 +111,16 @@ pub struct Parts {
     pub hub: Arc<Hub>,
     /// The configured cameras; a stream without one is not shown.
     pub cameras: Vec<CameraInfo>,
-    /// The configured forwards.
-    pub forwards: Vec<ForwardInfo>,
     /// The addresses that answers name.
     pub addresses: Addresses,
     /// Which parts of the program are up.
     pub readiness: Readiness,
     /// The tunnel's gateway, where there is one.
     pub agents: Option<Arc<dyn Agents>>,
-    /// Writes all metrics as Prometheus text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Moving pictures for Media Source Extensions.
+    pub mse: Arc<Mse>,
+    /// Motion JPEG and stills.
+    pub mjpeg: Arc<Mjpeg>,
 }
 
 /// What every route shares; clones are the same state.
@@ -118,8 +130,7 @@ pub struct AppState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     cameras: RwLock<Arc<[CameraInfo]>>,
-    forwards: RwLock<Arc<[ForwardInfo]>>,
-    started: Instant,
+    started_at: SystemTime,
 }
 
 impl AppState {
@@ -127,27 +138,21 @@ impl AppState {
     #[must_use]
     pub fn new(mut parts: Parts) -> Self {
         let cameras = RwLock::new(std::mem::take(&mut parts.cameras).into());
-        let forwards = RwLock::new(std::mem::take(&mut parts.forwards).into());
         Self(Arc::new(Inner {
             parts,
             cameras,
-            forwards,
-            started: Instant::now(),
+            started_at: SystemTime::now(),
         }))
     }
 
-    /// Takes the cameras and forwards of a changed configuration.
-    pub fn set_configured(&self, cameras: Vec<CameraInfo>, forwards: Vec<ForwardInfo>) {
-        *self
+    /// Takes the cameras of a changed configuration.
+    pub fn set_cameras(&self, cameras: Vec<CameraInfo>) {
+        let mut known = self
             .0
             .cameras
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = cameras.into();
-        *self
-            .0
-            .forwards
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = forwards.into();
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = cameras.into();
     }
 
     pub(crate) fn hub(&self) -> &Hub {
@@ -164,16 +169,6 @@ impl AppState {
         )
     }
 
-    pub(crate) fn forwards(&self) -> Arc<[ForwardInfo]> {
-        Arc::clone(
-            &self
-                .0
-                .forwards
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-
     pub(crate) fn agents(&self) -> Option<&Arc<dyn Agents>> {
         self.0.parts.agents.as_ref()
     }
@@ -182,8 +177,12 @@ impl AppState {
         &self.0.parts.readiness
     }
 
-    pub(crate) fn metrics(&self) -> String {
-        (self.0.parts.metrics)()
+    pub(crate) fn mse(&self) -> &Mse {
+        &self.0.parts.mse
+    }
+
+    pub(crate) fn mjpeg(&self) -> &Mjpeg {
+        &self.0.parts.mjpeg
     }
 
     pub(crate) fn rtsp_address(&self) -> SocketAddr {
@@ -198,7 +197,7 @@ impl AppState {
         self.0.parts.addresses.http.ip().is_loopback()
     }
 
-    pub(crate) fn uptime(&self) -> std::time::Duration {
-        self.0.started.elapsed()
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.0.started_at
     }
 }

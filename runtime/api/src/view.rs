@@ -3,18 +3,20 @@
 //! Units are in the names; times are RFC 3339 in UTC; what is not known is null.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
 
 use hub::{Hub, State, Statistics, Status, Stream};
 use media::{Kind, Track};
 use serde::Serialize;
+use tunnel::{AgentStatus, ForwardStatus};
 
 use crate::CameraInfo;
 use crate::mask::mask;
 
 /// A moment in UTC, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment(pub SystemTime);
+pub(crate) struct Moment(pub(crate) SystemTime);
 
 impl Serialize for Moment {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -29,27 +31,75 @@ impl Serialize for Moment {
 
 /// An agent, as the API tells it. Holds nothing secret.
 #[derive(Clone, Debug, Serialize)]
-pub struct AgentView {
-    /// Its name.
-    pub name: String,
-    /// Whether its tunnel stands.
-    pub connected: bool,
-    /// Since when it is connected, or not.
-    pub since: Option<Moment>,
-    /// Where its connection comes from.
-    pub address: Option<String>,
-    /// The program it runs.
-    pub version: Option<String>,
-    /// Time to it and back.
-    pub rtt_ms: Option<f64>,
-    /// Bytes from it since the program started.
-    pub received_bytes: u64,
-    /// Bytes to it since the program started.
-    pub sent_bytes: u64,
-    /// Times it came back.
-    pub reconnects: u64,
-    /// When it was last heard of.
-    pub last_seen: Option<Moment>,
+pub(crate) struct AgentView {
+    pub(crate) name: String,
+    joined: bool,
+    pub(crate) connected: bool,
+    since: Option<Moment>,
+    last_seen: Option<Moment>,
+    address: Option<SocketAddr>,
+    version: Option<String>,
+    host_name: Option<String>,
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) streams: usize,
+    streams_opened: u64,
+    streams_failed: u64,
+    pub(crate) reconnects: u64,
+}
+
+impl From<AgentStatus> for AgentView {
+    fn from(agent: AgentStatus) -> Self {
+        let moment = |seconds| Moment(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        Self {
+            name: agent.name,
+            joined: agent.joined,
+            connected: agent.connected,
+            since: agent.connected_since.map(moment),
+            last_seen: agent.last_seen.map(moment),
+            address: agent.remote,
+            version: agent.version,
+            host_name: agent.host_name,
+            rtt_ms: agent.rtt_ms.map(|rtt| (rtt * 100.0).round() / 100.0),
+            received_bytes: agent.bytes_received,
+            sent_bytes: agent.bytes_sent,
+            streams: agent.streams,
+            streams_opened: agent.streams_opened,
+            streams_failed: agent.streams_failed,
+            reconnects: agent.reconnects,
+        }
+    }
+}
+
+/// A forward, as the API tells it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ForwardView {
+    listen: SocketAddr,
+    agent: String,
+    target: String,
+    connections: usize,
+    accepted: u64,
+    failed: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+    last_error: Option<String>,
+}
+
+impl From<ForwardStatus> for ForwardView {
+    fn from(forward: ForwardStatus) -> Self {
+        Self {
+            listen: forward.listen,
+            agent: forward.agent,
+            target: forward.target,
+            connections: forward.connections,
+            accepted: forward.accepted,
+            failed: forward.failed,
+            received_bytes: forward.bytes_received,
+            sent_bytes: forward.bytes_sent,
+            last_error: forward.last_error,
+        }
+    }
 }
 
 /// A camera, as the API tells it.
@@ -212,6 +262,6 @@ fn path_segment(name: &str) -> String {
     name.replace('/', "%2F")
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

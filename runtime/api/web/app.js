@@ -71,8 +71,8 @@ function drawSummary() {
   const count = (state) => overview.cameras.filter((camera) => camera.state.name === state).length;
   const parts = [];
   if (overview.cameras.length === 0) parts.push(t("sum_none"));
-  const live = count("live") + count("connecting");
-  if (live > 0) parts.push(t("sum_live", live));
+  if (count("live") > 0) parts.push(t("sum_live", count("live")));
+  if (count("connecting") > 0) parts.push(t("sum_connecting", count("connecting")));
   if (count("idle") > 0) parts.push(t("sum_idle", count("idle")));
   if (count("waiting") > 0) parts.push(t("sum_bad", count("waiting")));
   const connected = overview.agents.filter((agent) => agent.connected).length;

@@ -72,8 +72,8 @@ function forget(node) {
 function updateCard(card, camera, overview) {
   card.camera = camera;
   card.node.dataset.state = camera.state.name;
-  card.picture.update(camera);
-  drawPill(card.pill, camera, overview);
+  card.picture.update(camera, agentTrouble(camera, overview));
+  drawPill(card.pill, camera);
   card.via.hidden = !camera.via;
   if (camera.via) say(card.via, t("via", camera.via));
   say(card.facts, factsOf(camera));
@@ -84,6 +84,14 @@ function drawPill(pill, camera) {
   pill.dataset.state = camera.state.name;
   say(pill, t(`state_${camera.state.name}`));
   pill.title = camera.state.reason ?? "";
+}
+
+/** What to say of a camera whose agent is away; nothing if the agent is there. */
+function agentTrouble(camera, overview) {
+  if (!camera.via || camera.state.name === "live") return "";
+  const agent = overview.agents.find((agent) => agent.name === camera.via);
+  if (!agent) return t("agent_unknown", camera.via);
+  return agent.connected ? "" : t("agent_away", camera.via);
 }
 
 function factsOf(camera) {
@@ -155,7 +163,7 @@ function makeSingle(camera, back) {
     reason,
     h("div", { className: "columns" },
       h("section", {}, h("h3", {}, t("addresses")), addresses),
-      h("section", {}, h("h3", {}, t("state")), facts)));
+      h("section", {}, h("h3", {}, t("details")), facts)));
   return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts, reason };
 }
 
@@ -166,9 +174,9 @@ function fullScreen(picture) {
 }
 
 function updateSingle(single, camera, overview) {
-  single.picture.update(camera);
+  single.picture.update(camera, agentTrouble(camera, overview));
   single.picture.setVisible(pageVisible);
-  drawPill(single.pill, camera, overview);
+  drawPill(single.pill, camera);
   single.via.hidden = !camera.via;
   if (camera.via) say(single.via, t("via", camera.via));
   single.sound.hidden = !single.picture.video || !camera.tracks.some((track) => track.codec === "AAC");

@@ -16,6 +16,7 @@ export class Picture {
     this.camera = camera;
     this.visible = false;
     this.asked = false;
+    this.trouble = "";
     this.player = null;
     this.playerState = "";
     this.playerDetail = "";
@@ -28,9 +29,10 @@ export class Picture {
     this.node = h("div", { className: "stage" }, this.veil);
   }
 
-  /** Takes the camera as the API tells it now. */
-  update(camera) {
+  /** Takes the camera as the API tells it now; `trouble` says what else keeps the picture away. */
+  update(camera, trouble = "") {
     this.camera = camera;
+    this.trouble = trouble;
     this.apply();
   }
 
@@ -136,7 +138,7 @@ export class Picture {
     const { state } = this.camera;
     const isPlaying = this.hasPicture();
     const failed = this.playerState === "error" || this.playerState === "unsupported";
-    const isTrouble = state.name === "waiting";
+    const isTrouble = state.name === "waiting" || (this.trouble !== "" && !isPlaying);
     const isVeiled = !isPlaying || isTrouble || failed;
     this.veil.classList.toggle("clear", !isVeiled);
     this.veil.classList.toggle("over", isVeiled && isPlaying);
@@ -146,7 +148,7 @@ export class Picture {
     let text = "";
     let hint = "";
     if (isTrouble) {
-      text = state.reason ?? t("no_reason");
+      text = this.trouble || (state.reason ?? t("no_reason"));
       hint = retryText(state);
     } else if (failed) {
       text = this.playerDetail || t("no_browser_codec", codecName(this.camera));

@@ -80,7 +80,7 @@ export function troubles(overview) {
   }
   for (const camera of overview.cameras) {
     if (camera.state.name !== "waiting" || away.has(camera.via)) continue;
-    list.push({ key: `camera ${camera.name}`, name: camera.name, text: `${camera.state.reason ?? t("no_reason")} ${retryText(camera.state)}`.trim() });
+    list.push({ key: `camera ${camera.name}`, name: camera.name, text: camera.state.reason ?? t("no_reason"), hint: retryText(camera.state) });
   }
   return list;
 }
@@ -90,7 +90,11 @@ export function drawAttention(section, list, overview) {
   section.hidden = items.length === 0;
   each(list, items, (item) => item.key, (item) => {
     const text = h("span");
+    const hint = h("span", { className: "quiet" });
     const name = item.name ? h("a", { href: `#camera/${encodeURIComponent(item.name)}` }, item.name) : null;
-    return { node: h("li", {}, name, text), text };
-  }, (entry, item) => say(entry.text, item.text));
+    return { node: h("li", {}, name, text, hint), text, hint };
+  }, (entry, item) => {
+    say(entry.text, item.text);
+    say(entry.hint, item.hint ?? "");
+  });
 }

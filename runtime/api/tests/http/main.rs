@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod listener;
+mod routes;
+mod sockets;
 mod world;

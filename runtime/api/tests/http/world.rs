@@ -4,41 +4,61 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{
-    Addresses, AgentView, Agents, AppState, CameraInfo, ForwardInfo, Limits, Parts, Readiness,
-};
+use api::{Addresses, Agents, AppState, CameraInfo, Limits, Parts, Readiness};
 use axum::extract::ws::WebSocket;
 use futures_util::future::BoxFuture;
 use hub::{Hub, StreamName};
+use media::{AccessUnit, MediaTime, Track, Tracks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tunnel::{AgentStatus, ForwardStatus};
 
-pub struct Gateway {
-    pub address: SocketAddr,
-    pub hub: Arc<Hub>,
-    pub state: AppState,
-    pub readiness: Readiness,
-    pub shutdown: CancellationToken,
-    pub served: tokio::task::JoinHandle<()>,
-    pub certificate: rustls::pki_types::CertificateDer<'static>,
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) state: AppState,
+    pub(crate) readiness: Readiness,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) served: tokio::task::JoinHandle<()>,
+    pub(crate) certificate: rustls::pki_types::CertificateDer<'static>,
 }
 
-pub struct OneAgent;
+pub(crate) struct OneAgent;
 
 impl Agents for OneAgent {
-    fn list(&self) -> Vec<AgentView> {
-        vec![AgentView {
+    fn list(&self) -> Vec<AgentStatus> {
+        vec![AgentStatus {
             name: "shed".into(),
+            joined: true,
             connected: true,
-            since: None,
-            address: Some("192.0.2.7:4711".into()),
+            connected_since: Some(1_700_000_000),
+            last_seen: Some(1_700_000_060),
+            remote: Some("192.0.2.7:4711".parse().unwrap()),
             version: Some("0.1.0".into()),
+            host_name: None,
+            local_addresses: Vec::new(),
             rtt_ms: Some(12.5),
-            received_bytes: 2_000,
-            sent_bytes: 1_000,
+            bytes_received: 2_000,
+            bytes_sent: 1_000,
+            streams: 1,
+            streams_opened: 1,
+            streams_failed: 0,
             reconnects: 1,
-            last_seen: None,
+        }]
+    }
+
+    fn forwards(&self) -> Vec<ForwardStatus> {
+        vec![ForwardStatus {
+            listen: "127.0.0.1:8654".parse().unwrap(),
+            agent: "shed".into(),
+            target: "127.0.0.1:554".into(),
+            connections: 1,
+            accepted: 2,
+            failed: 0,
+            bytes_received: 10,
+            bytes_sent: 5,
+            last_error: None,
         }]
     }
 
@@ -50,11 +70,11 @@ impl Agents for OneAgent {
 }
 
 impl Gateway {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
     }
 
-    pub async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hub = Arc::new(Hub::new());
@@ -80,11 +100,6 @@ impl Gateway {
         let state = AppState::new(Parts {
             hub: Arc::clone(&hub),
             cameras,
-            forwards: vec![ForwardInfo {
-                listen: "127.0.0.1:8654".parse().unwrap(),
-                agent: "shed".into(),
-                target: "127.0.0.1:554".into(),
-            }],
             addresses: Addresses {
                 http: address,
                 rtsp: "127.0.0.1:8554".parse().unwrap(),
@@ -92,7 +107,8 @@ impl Gateway {
             },
             readiness: readiness.clone(),
             agents: Some(Arc::new(OneAgent)),
-            metrics: Arc::new(|| "eyelet_up 1\n".into()),
+            mse: Arc::new(outputs::mse::Mse::new(Arc::clone(&hub))),
+            mjpeg: Arc::new(outputs::mjpeg::Mjpeg::new(Arc::clone(&hub))),
         });
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = key.cert.der().clone();
@@ -122,11 +138,11 @@ impl Gateway {
         }
     }
 
-    pub async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    pub async fn connect_tls(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+    pub(crate) async fn connect_tls(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let config = rustls::ClientConfig::builder()
@@ -138,7 +154,7 @@ impl Gateway {
     }
 
     /// The whole answer to `GET path` with more header lines.
-    pub async fn get_with(&self, path: &str, headers: &str) -> String {
+    pub(crate) async fn get_with(&self, path: &str, headers: &str) -> String {
         let host = if headers.to_ascii_lowercase().contains("host:") {
             ""
         } else {
@@ -150,18 +166,18 @@ impl Gateway {
         .await
     }
 
-    pub async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         self.get_with(path, "").await
     }
 
-    pub async fn json(&self, path: &str) -> serde_json::Value {
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
         let answer = self.get(path).await;
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
     /// The whole answer to these bytes.
-    pub async fn say(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) async fn say(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         // The gateway may close before it has read everything.
         let _ = stream.write_all(bytes.as_ref()).await;
@@ -170,7 +186,7 @@ impl Gateway {
 }
 
 /// Everything up to the end of the connection, which must come within five seconds.
-pub async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+pub(crate) async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
     let _ = tokio::time::timeout(Duration::from_secs(5), read)
@@ -179,9 +195,74 @@ pub async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Strin
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-pub fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     answer
         .get(9..12)
         .and_then(|code| code.parse().ok())
         .unwrap_or(0)
+}
+
+/// Puts two H.264 pictures of 64 by 64 pixels into a stream.
+pub(crate) fn publish_h264(hub: &Hub, name: &str) {
+    let file: &[u8] = include_bytes!("../testdata/two_pictures.h264");
+    // ffmpeg's testsrc2 through x264, baseline; units behind start codes of three or four bytes.
+    let starts: Vec<usize> = (0..file.len() - 3)
+        .filter(|at| file[*at..].starts_with(&[0, 0, 1]))
+        .map(|at| at + 3)
+        .collect();
+    let units: Vec<&[u8]> = starts
+        .iter()
+        .enumerate()
+        .map(|(index, start)| {
+            let end = starts.get(index + 1).map_or(file.len(), |next| next - 3);
+            let unit = &file[*start..end];
+            unit.strip_suffix(&[0]).unwrap_or(unit)
+        })
+        .collect();
+    let of_type = |kind: u8| {
+        units
+            .iter()
+            .filter(move |unit| unit[0] & 31 == kind)
+            .copied()
+    };
+    let parameters = |kind| of_type(kind).next().unwrap().to_vec().into();
+    let mut publisher = hub.stream(name).unwrap().publisher();
+    publisher
+        .announce(Tracks::new(vec![Track::h264(
+            parameters(7),
+            parameters(8),
+            64,
+            64,
+        )]))
+        .unwrap();
+    for (number, unit) in of_type(5).chain(of_type(1)).enumerate() {
+        let payload = media::length_prefixed([unit]);
+        publisher
+            .publish(access_unit(number as i64 * 18_000, number == 0, payload))
+            .unwrap();
+    }
+}
+
+/// Puts one JPEG picture into a stream.
+pub(crate) fn publish_jpeg(hub: &Hub, name: &str) {
+    let file: &[u8] = include_bytes!("../testdata/picture.jpg");
+    let mut publisher = hub.stream(name).unwrap().publisher();
+    publisher
+        .announce(Tracks::new(vec![Track::jpeg(None)]))
+        .unwrap();
+    publisher
+        .publish(access_unit(0, true, file.into()))
+        .unwrap();
+}
+
+fn access_unit(time: i64, is_keyframe: bool, payload: bytes::Bytes) -> AccessUnit {
+    let received = std::time::Instant::now();
+    AccessUnit {
+        track: 0,
+        time: MediaTime(time),
+        wall: None,
+        received,
+        is_keyframe,
+        payload,
+    }
 }

@@ -1,0 +1,88 @@
+//! Agents and forwards: what the API tells of them, and the door they come in by.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use link::WebSocketBytes;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::view::{AgentView, ForwardView};
+use crate::{AppState, Peer, viewing};
+
+/// All agents, by name.
+pub(crate) async fn list(state: &AppState) -> Vec<AgentView> {
+    let Some(agents) = state.agents().map(Arc::clone) else {
+        return Vec::new();
+    };
+    // The names stand in a file.
+    let list = tokio::task::spawn_blocking(move || agents.list())
+        .await
+        .unwrap_or_default();
+    list.into_iter().map(AgentView::from).collect()
+}
+
+/// All forwards, in the order of the configuration.
+pub(crate) fn list_forwards(state: &AppState) -> Vec<ForwardView> {
+    let forwards = state
+        .agents()
+        .map(|agents| agents.forwards())
+        .unwrap_or_default();
+    forwards.into_iter().map(ForwardView::from).collect()
+}
+
+pub(crate) async fn agents(State(state): State<AppState>) -> Json<Value> {
+    Json(json!({ "agents": list(&state).await }))
+}
+
+pub(crate) async fn agent(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let agents = list(&state).await;
+    match agents.iter().find(|agent| agent.name == name) {
+        Some(agent) => Ok(Json(agent).into_response()),
+        None => {
+            let known = agents.iter().map(|agent| agent.name.as_str());
+            Err(Problem::unknown("agent", &name, known))
+        }
+    }
+}
+
+pub(crate) async fn forwards(State(state): State<AppState>) -> Json<Value> {
+    Json(json!({ "forwards": list_forwards(&state) }))
+}
+
+/// `/agent`: where agents come in. Who they are is the tunnel's business; that nobody reads along
+/// is ours.
+pub(crate) async fn door(
+    State(state): State<AppState>,
+    Extension(peer): Extension<Peer>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Some(agents) = state.agents().map(Arc::clone) else {
+        return Problem::new(StatusCode::NOT_FOUND, "this gateway takes no agents").into_response();
+    };
+    if !peer.is_tls {
+        let detail = "agents come over TLS only: use wss:// and the same port";
+        let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, detail).into_response();
+        let upgrade = HeaderValue::from_static("TLS/1.3, websocket");
+        response.headers_mut().insert(header::UPGRADE, upgrade);
+        return response;
+    }
+    let Ok(upgrade) = upgrade else {
+        return viewing::no_websocket().into_response();
+    };
+    WebSocketBytes::limit(upgrade).on_upgrade(move |socket| async move {
+        tokio::select! {
+            () = agents.accept(socket, peer.address) => {}
+            () = peer.shutdown.cancelled() => {}
+        }
+        drop(peer);
+    })
+}
