@@ -28,6 +28,9 @@ impl AgentDialer {
     pub(crate) async fn open(&self, target: &Target) -> io::Result<Stream> {
         let config = self.gateway.shared.config;
         let deadline = Instant::now() + config.agent_wait;
+        if !self.gateway.is_connected(&self.agent) && self.is_unknown().await {
+            return Err(self.unknown());
+        }
         loop {
             let waited = timeout_at(
                 deadline,
@@ -69,15 +72,27 @@ impl AgentDialer {
         }
     }
 
+    /// Whether waiting is in vain: a name that was never given out, or was removed.
+    async fn is_unknown(&self) -> bool {
+        let (store, name) = (self.gateway.shared.store.clone(), self.agent.clone());
+        let known = tokio::task::spawn_blocking(move || store.agent(&name)).await;
+        matches!(known, Ok(Ok(None)))
+    }
+
+    fn unknown(&self) -> io::Error {
+        let text = format!(
+            "there is no agent named {}: add it with \"eyelet agent add\"",
+            self.agent
+        );
+        io::Error::new(io::ErrorKind::NotConnected, text)
+    }
+
     /// Why there is no session, as far as is known.
     async fn away(&self) -> io::Error {
         let (store, name) = (self.gateway.shared.store.clone(), self.agent.clone());
         let known = tokio::task::spawn_blocking(move || store.agent(&name)).await;
         let text = match known {
-            Ok(Ok(None)) => format!(
-                "there is no agent named {}: add it with \"eyelet agent add\"",
-                self.agent
-            ),
+            Ok(Ok(None)) => return self.unknown(),
             Ok(Ok(Some(agent))) if agent.joined.is_none() => {
                 format!(
                     "agent {} has never joined: start it with its join code",

@@ -13,10 +13,14 @@ const MAX_FAILURES_OF_ADDRESS: u32 = 50;
 /// Most addresses and names remembered. Beyond it strangers are not slowed, which costs work but no safety.
 const MAX_ENTRIES: usize = 4096;
 
+/// Least time between two walks through a full table.
+const PURGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Counts failed attempts at the agents' door.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     entries: Mutex<HashMap<Key, Entry>>,
+    purged: Mutex<Option<Instant>>,
 }
 
 type Key = (IpAddr, Option<String>);
@@ -46,7 +50,9 @@ impl Throttle {
         let network = network(peer);
         for key in [(network, Some(name.to_owned())), (network, None)] {
             if entries.len() >= MAX_ENTRIES && !entries.contains_key(&key) {
-                entries.retain(|_, entry| entry.is_fresh(now));
+                if self.may_purge(now) {
+                    entries.retain(|_, entry| entry.is_fresh(now));
+                }
                 if entries.len() >= MAX_ENTRIES {
                     return;
                 }
@@ -63,6 +69,18 @@ impl Throttle {
             }
             entry.failures = entry.failures.saturating_add(1);
         }
+    }
+}
+
+impl Throttle {
+    /// A flood from many addresses must not make every failure walk through the whole table.
+    fn may_purge(&self, now: Instant) -> bool {
+        let mut purged = self.purged.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = purged.is_none_or(|last| now.saturating_duration_since(last) >= PURGE_PAUSE);
+        if due {
+            *purged = Some(now);
+        }
+        due
     }
 }
 

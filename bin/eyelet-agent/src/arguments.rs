@@ -1,0 +1,127 @@
+use std::path::PathBuf;
+
+use dialer::Target;
+use lexopt::{Arg, Error, Parser, ValueExt};
+use proto_tunnel::JoinCode;
+use tracing::Level;
+
+pub(crate) const HELP: &str = "\
+Connects a camera behind NAT to an Eyelet gateway. Dials out only, listens nowhere.
+
+usage: eyelet-agent --join CODE [options]     the first time
+       eyelet-agent [options]                 from then on
+
+  --join CODE        join code of `eyelet agent add NAME` on the gateway; harmless to repeat
+                     (- reads it from the environment variable EYELET_JOIN)
+  --state DIR        where the identity is kept
+                     (default: eyelet-agent in $XDG_STATE_HOME or ~/.local/state, else in /var/lib)
+  --allow HOST:PORT  a target that the gateway may connect to; repeat for more. Replaces the default,
+                     which is RTSP on this machine only: 127.0.0.1:554 localhost:554 [::1]:554
+  --verbose          more log lines
+  -q, --quiet        only warnings and errors
+  --version          print the version
+  -h, --help         print this
+
+Logs go to stderr. Exit codes: 0 stopped on request, 1 failed, 2 wrong usage.
+";
+
+/// Most targets of one agent; a list this long is a mistake.
+const MAX_ALLOWED: usize = 256;
+
+pub(crate) enum Command {
+    Run(Arguments),
+    Help,
+    Version,
+}
+
+pub(crate) struct Arguments {
+    pub(crate) join: Option<JoinCode>,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) allow: Vec<Target>,
+    pub(crate) level: Level,
+}
+
+pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
+    let mut arguments = Arguments {
+        join: None,
+        state: None,
+        allow: Vec::new(),
+        level: Level::INFO,
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("join") => arguments.join = Some(join_code(&parser.value()?.string()?)?),
+            Arg::Long("state") => arguments.state = Some(parser.value()?.into()),
+            Arg::Long("allow") => {
+                let target = parser.value()?.string()?;
+                arguments.allow.push(
+                    target
+                        .parse()
+                        .map_err(|error| Error::Custom(Box::new(error)))?,
+                );
+                if arguments.allow.len() > MAX_ALLOWED {
+                    return Err(format!("--allow is given more than {MAX_ALLOWED} times").into());
+                }
+            }
+            Arg::Long("verbose") | Arg::Short('v') => arguments.level = Level::DEBUG,
+            Arg::Long("quiet") | Arg::Short('q') => arguments.level = Level::WARN,
+            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Value(value) if value.to_string_lossy().starts_with("eyelet") => {
+                return Err("a join code needs --join before it".into());
+            }
+            Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Command::Run(arguments))
+}
+
+/// Parses a code; `-` keeps it out of the process list.
+fn join_code(text: &str) -> Result<JoinCode, Error> {
+    let text = match text {
+        "-" => std::env::var("EYELET_JOIN")
+            .map_err(|_| "--join - needs the environment variable EYELET_JOIN")?,
+        text => text.to_owned(),
+    };
+    text.parse().map_err(|error| Error::Custom(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Arguments, String> {
+        match parse(Parser::from_args(arguments.iter().copied())) {
+            Ok(Command::Run(arguments)) => Ok(arguments),
+            Ok(Command::Help | Command::Version) => Err("not run".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn allow_repeats_and_takes_v6() {
+        let parsed = run(&["--allow", "192.168.1.10:554", "--allow=[fd00::1]:80", "-q"]).ok();
+        let parsed = parsed.expect("these arguments are right");
+        assert_eq!(
+            parsed.allow,
+            [Target::new("192.168.1.10", 554), Target::new("fd00::1", 80)]
+        );
+        assert_eq!(parsed.level, Level::WARN);
+        assert!(parsed.join.is_none() && parsed.state.is_none());
+    }
+
+    #[test]
+    fn wrong_usage_is_told_in_words() {
+        for (arguments, said) in [
+            (&["--join", "hello"][..], "must begin with"),
+            (&["--join", "eyelet1.AAAA"], "cut off"),
+            (&["--join"], "--join"),
+            (&["--allow", "camera"], "port"),
+            (&["eyelet1.AAAA"], "--join before it"),
+            (&["--jion", "x"], "--jion"),
+        ] {
+            let error = run(arguments).err().expect("these arguments are wrong");
+            assert!(error.contains(said), "{arguments:?}: {error}");
+        }
+    }
+}
