@@ -1,0 +1,140 @@
+//! The command line.
+use super::subject::Subject;
+use anyhow::{Context, Error, Result, anyhow, bail};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(super) const USAGE: &str = "\
+usage: cargo xtask bench fanout [OPTIONS]
+
+Processor time for each delivered gigabit and memory of one H.264 stream (25 fps, RTSP over TCP) with
+many readers, beside the floor: a bare loop that writes the same ready-made bytes to as many sockets.
+Then the time to the first decodable picture, and the latency ten seconds later.
+
+  --quick             one short run of each instead of three
+  --check             exit 1 if a promise is missed (docs/performance.md lists them)
+  --json              the results as one JSON object
+  --readers LIST      numbers of readers (1,50,200,500)
+  --mbit LIST         bitrates (2,4)
+  --seconds N         measured window of a run (10)
+  --repeat N          runs of each, in turns; the median counts (3)
+  --only PART         fanout, first or latency
+  --eyelet PROGRAM    measure this program instead of building one
+  --peer NAME=PROGRAM[,ARGUMENT…]   measure another relay too (repeatable)
+  --no-eyelet         floor and peers alone
+";
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Fanout,
+    First,
+    Latency,
+}
+
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) readers: Vec<usize>,
+    pub(super) bitrates: Vec<usize>,
+    pub(super) window: Duration,
+    pub(super) repeat: usize,
+    pub(super) only: Option<Part>,
+    pub(super) is_check: bool,
+    pub(super) is_json: bool,
+    pub(super) eyelet: Option<PathBuf>,
+    pub(super) has_eyelet: bool,
+    pub(super) peers: Vec<Subject>,
+}
+
+impl Options {
+    /// What was asked for; `None` if it was only help.
+    pub(super) fn parse(args: &[String]) -> Result<Option<Self>> {
+        let mut options = Self {
+            readers: vec![1, 50, 200, 500],
+            bitrates: vec![2_000_000, 4_000_000],
+            window: Duration::from_secs(10),
+            repeat: 3,
+            only: None,
+            is_check: false,
+            is_json: false,
+            eyelet: None,
+            has_eyelet: true,
+            peers: Vec::new(),
+        };
+        let mut args = Args::new(args);
+        while let Some(name) = args.next() {
+            match name.as_str() {
+                "--quick" => (options.window, options.repeat) = (Duration::from_secs(4), 1),
+                "--check" => options.is_check = true,
+                "--json" => options.is_json = true,
+                "--readers" => options.readers = args.list(&name)?,
+                "--mbit" => {
+                    let mbit: Vec<usize> = args.list(&name)?;
+                    options.bitrates = mbit.into_iter().map(|mbit| mbit * 1_000_000).collect();
+                }
+                "--seconds" => options.window = Duration::from_secs(args.value(&name)?),
+                "--repeat" => options.repeat = args.value(&name)?,
+                "--only" => {
+                    options.only = Some(match args.text(&name)?.as_str() {
+                        "fanout" => Part::Fanout,
+                        "first" => Part::First,
+                        "latency" => Part::Latency,
+                        other => bail!("--only {other:?}: expected fanout, first or latency"),
+                    });
+                }
+                "--eyelet" => {
+                    options.eyelet = Some(std::path::absolute(args.text(&name)?)?);
+                }
+                "--no-eyelet" => options.has_eyelet = false,
+                "--peer" => options.peers.push(Subject::peer(&args.text(&name)?)?),
+                "help" | "--help" | "-h" => return Ok(None),
+                _ => return Err(args.unknown(&name)),
+            }
+        }
+        if options.readers.contains(&0) || options.bitrates.contains(&0) || options.repeat == 0 {
+            bail!("zero is no number of readers, bitrate or repetition");
+        }
+        Ok(Some(options))
+    }
+
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+}
+
+/// Arguments, one after the other.
+pub(super) struct Args<'a>(std::slice::Iter<'a, String>);
+
+impl<'a> Args<'a> {
+    pub(super) fn new(args: &'a [String]) -> Self {
+        Self(args.iter())
+    }
+
+    pub(super) fn next(&mut self) -> Option<String> {
+        self.0.next().cloned()
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<String> {
+        self.next().with_context(|| format!("{name} needs a value"))
+    }
+
+    pub(super) fn value<T: FromStr>(&mut self, name: &str) -> Result<T> {
+        let text = self.text(name)?;
+        text.parse()
+            .map_err(|_| anyhow!("{name} {text:?}: not a number"))
+    }
+
+    pub(super) fn list(&mut self, name: &str) -> Result<Vec<usize>> {
+        let text = self.text(name)?;
+        let number = |item: &str| {
+            item.parse()
+                .map_err(|_| anyhow!("{name} {item:?}: not a number"))
+        };
+        text.split(',').map(number).collect()
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> Error {
+        anyhow!("unknown argument {name:?}\n{USAGE}")
+    }
+}

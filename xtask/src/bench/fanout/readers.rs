@@ -1,0 +1,373 @@
+//! Many RTSP/TCP readers in one process: they count what comes and show it to nobody.
+//!
+//! Driven by lines on standard input: `start` opens the measured window, `end` closes it and asks for
+//! the report. Answers in JSON lines: `ready` when every reader has had a keyframe, then the report.
+use super::framing::{Framing, Packet};
+use super::options::Args;
+use super::rtsp::Message;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+/// Well below the 60 s after which servers give up on a silent client.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+/// For one reader to connect and play.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For every reader to have its first keyframe.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// More than a keyframe of any stream here, so that one read takes an access unit.
+const READ_BUFFER: usize = 256 << 10;
+
+struct Options {
+    url: String,
+    count: usize,
+    /// Time between two connects.
+    ramp: Duration,
+    /// Where to write each reader's bytes up to the end of its first keyframe.
+    capture: Option<PathBuf>,
+}
+
+/// What one reader saw. The counters start anew with the window.
+#[derive(Default)]
+struct Counts {
+    bytes: u64,
+    units: u64,
+    gaps: u64,
+    worst_gap: Duration,
+    last: Option<Instant>,
+    /// From connect to the last byte of the first keyframe.
+    first_keyframe: Option<Duration>,
+    error: Option<String>,
+}
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut options = Options {
+        url: String::new(),
+        count: 1,
+        ramp: Duration::from_millis(3),
+        capture: None,
+    };
+    let mut args = Args::new(args);
+    while let Some(name) = args.next() {
+        match name.as_str() {
+            "--url" => options.url = args.text(&name)?,
+            "--count" => options.count = args.value(&name)?,
+            "--ramp-ms" => options.ramp = Duration::from_millis(args.value(&name)?),
+            "--capture" => options.capture = Some(args.text(&name)?.into()),
+            _ => return Err(args.unknown(&name)),
+        }
+    }
+    let (send, commands) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+        std::process::exit(0);
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, serve(options, commands))
+}
+
+async fn serve(options: Options, mut commands: UnboundedReceiver<String>) -> Result<()> {
+    wait_for_stream(&options.url).await?;
+    let options = Rc::new(options);
+    let buffer = Rc::new(RefCell::new(vec![0; READ_BUFFER]));
+    let mut readers = Vec::new();
+    for number in 0..options.count {
+        let counts = Rc::new(RefCell::new(Counts::default()));
+        let reader = Reader {
+            number,
+            options: Rc::clone(&options),
+            buffer: Rc::clone(&buffer),
+            counts: Rc::clone(&counts),
+        };
+        tokio::task::spawn_local(async move {
+            let Err(error) = reader.run().await else {
+                return;
+            };
+            reader.counts.borrow_mut().error = Some(format!("{error:#}"));
+        });
+        readers.push(counts);
+        sleep(options.ramp).await;
+    }
+    let settled = || {
+        readers.iter().all(|counts| {
+            let counts = counts.borrow();
+            counts.first_keyframe.is_some() || counts.error.is_some()
+        })
+    };
+    let limit = Instant::now() + SETTLE_TIMEOUT;
+    while !settled() && Instant::now() < limit {
+        sleep(Duration::from_millis(20)).await;
+    }
+    println!("{}", json!({ "ready": true }));
+    let mut start = Instant::now();
+    while let Some(command) = commands.recv().await {
+        match command.as_str() {
+            "start" => {
+                start = Instant::now();
+                for counts in &readers {
+                    counts.borrow_mut().restart(start);
+                }
+            }
+            "end" => println!("{}", report(&readers, start)),
+            other => bail!("unknown command {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// A relay may need a moment until it knows its camera's tracks; the readers are not to suffer.
+async fn wait_for_stream(url: &str) -> Result<()> {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let outcome = timeout(HANDSHAKE_TIMEOUT, async {
+            let mut client = Client::connect(url).await?;
+            client
+                .request("DESCRIBE", url, "Accept: application/sdp\r\n")
+                .await
+        });
+        match outcome.await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if Instant::now() > limit => return Err(error),
+            Err(_) if Instant::now() > limit => bail!("{url}: no answer to DESCRIBE"),
+            Ok(Err(_)) | Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn report(readers: &[Rc<RefCell<Counts>>], start: Instant) -> Value {
+    let readers: Vec<_> = readers.iter().map(|counts| counts.borrow()).collect();
+    let sum = |of: fn(&Counts) -> u64| readers.iter().map(|counts| of(counts)).sum::<u64>();
+    let mut first: Vec<f64> = readers
+        .iter()
+        .filter_map(|counts| Some(counts.first_keyframe?.as_secs_f64() * 1e3))
+        .collect();
+    first.sort_by(f64::total_cmp);
+    let mut errors: Vec<&str> = readers
+        .iter()
+        .filter_map(|counts| counts.error.as_deref())
+        .collect();
+    let failed = errors.len();
+    errors.sort_unstable();
+    errors.dedup();
+    errors.truncate(5);
+    json!({
+        "seconds": start.elapsed().as_secs_f64(),
+        "bytes": sum(|counts| counts.bytes),
+        "units": sum(|counts| counts.units),
+        "units_min": readers.iter().map(|counts| counts.units).min(),
+        "gaps": sum(|counts| counts.gaps),
+        "worst_gap_ms": readers.iter().map(|counts| counts.worst_gap.as_millis() as u64).max(),
+        "first_keyframe_ms": first,
+        "failed": failed,
+        "errors": errors,
+    })
+}
+
+impl Counts {
+    fn restart(&mut self, now: Instant) {
+        (self.bytes, self.units, self.gaps) = (0, 0, 0);
+        (self.worst_gap, self.last) = (Duration::ZERO, Some(now));
+    }
+}
+
+struct Reader {
+    number: usize,
+    options: Rc<Options>,
+    buffer: Rc<RefCell<Vec<u8>>>,
+    counts: Rc<RefCell<Counts>>,
+}
+
+impl Reader {
+    async fn run(&self) -> Result<()> {
+        let begin = Instant::now();
+        let url = &self.options.url;
+        let mut client = timeout(HANDSHAKE_TIMEOUT, Client::play(url))
+            .await
+            .context("handshake")??;
+        let mut framing = Framing::default();
+        let mut capture = self.options.capture.as_ref().map(|_| Vec::new());
+        let (mut seq, mut is_keyframe) = (None::<u16>, false);
+        let mut spoken = Instant::now();
+        // What followed the answer to PLAY in the same read.
+        let early = std::mem::take(&mut client.pending);
+        let mut count = early.len();
+        self.buffer.borrow_mut()[..count].copy_from_slice(&early);
+        loop {
+            let now = Instant::now();
+            {
+                let buffer = self.buffer.borrow();
+                let mut counts = self.counts.borrow_mut();
+                if let Some(capture) = &mut capture {
+                    capture.extend_from_slice(&buffer[..count]);
+                }
+                framing.feed(&buffer[..count], |packet: &Packet| {
+                    if packet.channel != 0 {
+                        return;
+                    }
+                    if let Some(seq) = seq {
+                        counts.gaps += u64::from(packet.seq.wrapping_sub(seq).wrapping_sub(1));
+                    }
+                    seq = Some(packet.seq);
+                    is_keyframe |= packet.is_keyframe;
+                    if packet.is_last {
+                        counts.units += 1;
+                        if is_keyframe && counts.first_keyframe.is_none() {
+                            counts.first_keyframe = Some(begin.elapsed());
+                        }
+                        is_keyframe = false;
+                    }
+                });
+                counts.bytes += count as u64;
+                let silence = counts.last.map_or(Duration::ZERO, |last| now - last);
+                counts.worst_gap = counts.worst_gap.max(silence);
+                counts.last = Some(now);
+                if counts.first_keyframe.is_some()
+                    && let (Some(bytes), Some(folder)) = (capture.take(), &self.options.capture)
+                {
+                    self.write_capture(folder, &client.description, &bytes)?;
+                }
+            }
+            if now - spoken > KEEP_ALIVE {
+                spoken = now;
+                client.keep_alive(url);
+            }
+            count = self.read(&mut client.socket).await?;
+        }
+    }
+
+    /// Reads into the buffer that all readers share: it is empty again before the next one's turn.
+    async fn read(&self, socket: &mut TcpStream) -> Result<usize> {
+        let count = poll_fn(|context| {
+            let mut buffer = self.buffer.borrow_mut();
+            let mut filled = ReadBuf::new(&mut buffer);
+            let poll = Pin::new(&mut *socket).poll_read(context, &mut filled);
+            poll.map_ok(|()| filled.filled().len())
+        });
+        match count.await? {
+            0 => bail!("closed by the server"),
+            count => Ok(count),
+        }
+    }
+
+    fn write_capture(&self, folder: &Path, description: &[u8], bytes: &[u8]) -> Result<()> {
+        let path = |kind: &str| folder.join(format!("{:04}.{kind}", self.number));
+        std::fs::write(path("sdp"), description)?;
+        std::fs::write(path("rtp"), bytes)?;
+        Ok(())
+    }
+}
+
+/// The client's side of a conversation, up to the media.
+struct Client {
+    socket: TcpStream,
+    /// Read, and not a part of any answer so far.
+    pending: Vec<u8>,
+    description: Vec<u8>,
+    session: String,
+    cseq: u32,
+}
+
+impl Client {
+    async fn connect(url: &str) -> Result<Self> {
+        let rest = url.strip_prefix("rtsp://").context("not an RTSP URL")?;
+        let host = rest.split('/').next().unwrap_or_default();
+        let socket = TcpStream::connect(host).await.context("connecting")?;
+        socket.set_nodelay(true)?;
+        Ok(Self {
+            socket,
+            pending: Vec::new(),
+            description: Vec::new(),
+            session: String::new(),
+            cseq: 0,
+        })
+    }
+
+    async fn play(url: &str) -> Result<Self> {
+        let mut client = Self::connect(url).await?;
+        let reply = client
+            .request("DESCRIBE", url, "Accept: application/sdp\r\n")
+            .await?;
+        let base = reply.header("content-base").unwrap_or(url).to_owned();
+        let control = control(&String::from_utf8_lossy(&reply.body), &base);
+        client.description = reply.body;
+        let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+        let reply = client.request("SETUP", &control, transport).await?;
+        let session = reply.header("session").context("SETUP gives no session")?;
+        client.session = session.split(';').next().unwrap_or_default().to_owned();
+        client
+            .request("PLAY", &base, "Range: npt=0.000-\r\n")
+            .await?;
+        Ok(client)
+    }
+
+    async fn request(&mut self, method: &str, url: &str, headers: &str) -> Result<Message> {
+        let text = self.head(method, url, headers);
+        self.socket.write_all(text.as_bytes()).await?;
+        loop {
+            if let Some((message, used)) = Message::parse(&self.pending) {
+                self.pending.drain(..used);
+                if message.second() != "200" {
+                    bail!("{method}: {}", message.start);
+                }
+                return Ok(message);
+            }
+            let mut bytes = [0; 4096];
+            let count = self.socket.read(&mut bytes).await?;
+            if count == 0 {
+                bail!("{method}: closed by the server");
+            }
+            self.pending.extend_from_slice(&bytes[..count]);
+        }
+    }
+
+    /// Its answer is passed over by the framing.
+    fn keep_alive(&mut self, url: &str) {
+        let text = self.head("OPTIONS", url, "");
+        let _ = self.socket.try_write(text.as_bytes());
+    }
+
+    fn head(&mut self, method: &str, url: &str, headers: &str) -> String {
+        self.cseq += 1;
+        let session = match self.session.as_str() {
+            "" => String::new(),
+            session => format!("Session: {session}\r\n"),
+        };
+        let cseq = self.cseq;
+        format!(
+            "{method} {url} RTSP/1.0\r\nCSeq: {cseq}\r\nUser-Agent: eyelet-bench\r\n{session}{headers}\r\n"
+        )
+    }
+}
+
+/// The URL of the first video track.
+fn control(description: &str, base: &str) -> String {
+    let video = description
+        .lines()
+        .skip_while(|line| !line.starts_with("m=video"))
+        .find_map(|line| line.strip_prefix("a=control:"))
+        .unwrap_or("*");
+    match video {
+        "*" => base.to_owned(),
+        absolute if absolute.starts_with("rtsp://") => absolute.to_owned(),
+        relative => format!("{}/{relative}", base.trim_end_matches('/')),
+    }
+}
