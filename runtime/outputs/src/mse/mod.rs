@@ -18,6 +18,8 @@ mod clock;
 mod init;
 mod muxer;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
