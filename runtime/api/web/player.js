@@ -148,7 +148,7 @@ export class Player {
     const message = JSON.parse(text);
     if (message.type === "init") this.#begin(message);
     else if (message.type === "live") this.#handleLive();
-    else if (message.type === "state") this.#report(message.state, message.message);
+    else if (message.type === "state" && message.state !== "live") this.#report(message.state, message.message);
     else if (message.type === "error") this.#end("error", message.message);
   }
 

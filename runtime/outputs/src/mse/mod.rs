@@ -9,7 +9,7 @@
 //! | text `{"type":"init","mime":…,"tracks":[…],"left_out":[…]}` | begin anew with this type; the init segment follows |
 //! | binary | the init segment, or one fragment |
 //! | text `{"type":"live"}` | what was there at the start is sent; the page may go to its end and play |
-//! | text `{"type":"state","state":"away"\|"connecting","message":…}` | nothing arrived for 2 s; repeated |
+//! | text `{"type":"state","state":"away"\|"connecting"\|"live","message":…}` | nothing arrived for 2 s; repeated |
 //! | text `{"type":"error","message":…}` | this stream cannot be shown this way |
 //!
 //! It opens no socket and knows no HTTP.

@@ -131,8 +131,10 @@ impl Session {
         }
         let status = self.muxer.stream().status();
         let state = match status.state {
+            // A camera that sends a picture every ten seconds is not away.
+            State::Live => "live",
             State::Idle | State::Connecting if status.error.is_none() => "connecting",
-            _ => "away",
+            State::Idle | State::Connecting | State::Waiting => "away",
         };
         let message = status.error.unwrap_or_default();
         let text = json!({ "type": "state", "state": state, "message": message });
