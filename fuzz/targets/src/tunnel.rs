@@ -1,0 +1,100 @@
+//! The agent's protocol: join codes, messages in any pieces, signs of life.
+
+use std::time::{Duration, Instant};
+
+use proto_tunnel::{
+    Beat, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE, Message, MessageDecoder,
+};
+
+/// Any text is a join code that prints itself again, or is refused.
+pub fn tunnel_join(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(code) = text.parse::<JoinCode>() {
+        let again: JoinCode = code.to_string().parse().expect("a printed code is a code");
+        assert_eq!(again, code);
+    }
+}
+
+/// Any body is a message that survives encoding, or is refused.
+pub fn tunnel_message(data: &[u8]) {
+    if let Ok(message) = Message::decode(data) {
+        let bytes = message.encode().expect("what was read can be written");
+        assert!(bytes.len() <= HEADER_LEN + MAX_MESSAGE);
+        let body = bytes.get(HEADER_LEN..).expect("a header comes first");
+        assert_eq!(Message::decode(body).as_ref(), Ok(&message));
+    }
+}
+
+/// A stream gives the same messages, the same error and the same rest however it is cut; the first byte says how.
+pub fn tunnel_decoder(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else {
+        return;
+    };
+    let whole = read(stream, stream.len().max(1));
+    let pieces = read(stream, usize::from(cut).max(1));
+    assert_eq!(whole, pieces);
+}
+
+/// Messages, and how the stream ended.
+fn read(stream: &[u8], piece: usize) -> (Vec<Message>, Option<proto_tunnel::Error>) {
+    let mut decoder = MessageDecoder::new();
+    let mut messages = Vec::new();
+    for mut bytes in stream.chunks(piece) {
+        loop {
+            let before = bytes.len();
+            match decoder.decode(&mut bytes) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => {
+                    assert!(bytes.is_empty(), "an incomplete message takes all there is");
+                    break;
+                }
+                Err(error) => return (messages, Some(error)),
+            }
+            assert!(bytes.len() < before, "every message takes bytes");
+        }
+    }
+    (messages, None)
+}
+
+/// Pongs of any stamp and traffic of any amount: it neither panics nor asks to be woken in the past, and a peer that
+/// sends nothing is dead after the pings it was given.
+pub fn tunnel_heartbeat(data: &[u8]) {
+    let start = Instant::now();
+    let config = HeartbeatConfig::default();
+    let mut heartbeat = Heartbeat::new(config, start);
+    let (mut now, mut received, mut silent) = (start, 0_u64, 0_u32);
+    for operation in data.chunks_exact(4) {
+        let [kind, a, b, c] = *operation else {
+            return;
+        };
+        let number = u64::from(a) << 16 | u64::from(b) << 8 | u64::from(c);
+        match kind % 4 {
+            0 => now += Duration::from_millis(number % 30_000),
+            1 => {
+                received = received.saturating_add(number + 1);
+                silent = 0;
+            }
+            2 => {
+                heartbeat.handle_pong(number << (kind % 40), now);
+                silent = 0;
+            }
+            _ => now = now.max(heartbeat.poll_timeout()),
+        }
+        match heartbeat.handle_timeout(received, number, now) {
+            Beat::Wait => assert!(heartbeat.poll_timeout() > now),
+            Beat::Ping(_) => {
+                silent += 1;
+                assert!(silent <= config.missed + 1);
+                assert!(heartbeat.poll_timeout() > now);
+            }
+            Beat::Dead => return,
+        }
+        assert!(
+            heartbeat
+                .round_trip()
+                .is_none_or(|trip| trip <= now - start)
+        );
+    }
+}
