@@ -13,7 +13,11 @@ pub fn config(data: &[u8]) {
             let _ = config.warnings();
             for camera in &config.cameras {
                 assert!(config.camera(camera.name.as_str()).is_some());
-                let again: Source = camera.source.url().parse().expect("a source's URL is a source");
+                let again: Source = camera
+                    .source
+                    .url()
+                    .parse()
+                    .expect("a source's URL is a source");
                 assert_eq!(again.target, camera.source.target);
             }
         }
@@ -43,7 +47,8 @@ pub fn config_source(data: &[u8]) {
     if let Some(login) = &source.credentials {
         let password = login.password.reveal();
         // Anything longer than this is not in host, path and user by accident.
-        if password.len() > 12 && !source.url().contains(password) && !login.user.contains(password) {
+        if password.len() > 12 && !source.url().contains(password) && !login.user.contains(password)
+        {
             assert!(!format!("{source} {source:?}").contains(password));
         }
     }

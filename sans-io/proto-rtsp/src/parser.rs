@@ -39,6 +39,8 @@ pub struct Parser {
     /// Bytes of `buffer` already searched for the end of a head, so that one byte at a time costs no
     /// more than all at once.
     searched: usize,
+    /// A message whose body is still on its way.
+    head: Option<Head>,
     /// Bytes taken out of `buffer` so far.
     offset: u64,
     failure: Option<Error>,
@@ -73,6 +75,9 @@ impl Parser {
     }
 
     fn next(&mut self) -> Result<Option<Input>, Error> {
+        if let Some(head) = self.head.take() {
+            return Ok(self.finish(head));
+        }
         let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
         let blanks = self.buffer.iter().take_while(blank).count();
         if blanks > 0 {
@@ -101,41 +106,45 @@ impl Parser {
     }
 
     fn next_message(&mut self) -> Result<Option<Input>, Error> {
-        let Some(head_len) = self.head_len() else {
-            let len = self.buffer.len();
-            if len > MAX_HEAD {
-                return Err(too_large("message head", len, MAX_HEAD));
-            }
+        let head_len = self.head_len();
+        if head_len.unwrap_or(self.buffer.len()) > MAX_HEAD {
+            return Err(too_large("message head", MAX_HEAD + 1, MAX_HEAD));
+        }
+        let Some(head_len) = head_len else {
             return Ok(None);
         };
-        if head_len > MAX_HEAD {
-            return Err(too_large("message head", head_len, MAX_HEAD));
-        }
         let head = self.buffer.get(..head_len).unwrap_or_default();
         let head = String::from_utf8_lossy(head);
         let mut lines = head.lines();
-        let first = lines.next().unwrap_or_default();
+        let start = self.parse_start(lines.next().unwrap_or_default())?;
         let headers = self.parse_headers(lines)?;
-        let start = self.parse_start(first)?;
-
         let body_len = match headers.first("Content-Length") {
             None => 0,
             Some(text) => text
-                .trim()
                 .parse::<usize>()
                 .map_err(|_| self.malformed(0, "Content-Length is not a number"))?,
         };
         if body_len > MAX_BODY {
             return Err(too_large("message body", body_len, MAX_BODY));
         }
-        if self.buffer.len() < head_len + body_len {
-            return Ok(None);
-        }
-        drop(head);
         self.advance(head_len);
-        self.offset += body_len as u64;
-        let body = self.buffer.split_to(body_len).freeze();
-        Ok(Some(match start {
+        Ok(self.finish(Head {
+            start,
+            headers,
+            body_len,
+        }))
+    }
+
+    /// Adds the body, or keeps the head until it is there.
+    fn finish(&mut self, head: Head) -> Option<Input> {
+        if self.buffer.len() < head.body_len {
+            self.head = Some(head);
+            return None;
+        }
+        self.offset += head.body_len as u64;
+        let body = self.buffer.split_to(head.body_len).freeze();
+        let headers = head.headers;
+        Some(match head.start {
             Start::Request(method, uri, version) => Input::Request(Request {
                 method,
                 uri,
@@ -148,7 +157,7 @@ impl Parser {
                 headers,
                 body,
             }),
-        }))
+        })
     }
 
     /// Bytes up to and with the empty line that ends a head.
@@ -219,10 +228,14 @@ impl Parser {
             let Some((name, value)) = line.split_once(':') else {
                 return Err(self.malformed(0, "header line without a colon"));
             };
+            let name = name.trim();
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(self.malformed(0, "header name is no word"));
+            }
             if headers.len() == MAX_HEADERS {
                 return Err(too_large("header count", MAX_HEADERS + 1, MAX_HEADERS));
             }
-            headers.push(name.trim(), value.trim());
+            headers.push(name, value.trim());
         }
         Ok(headers)
     }
@@ -244,6 +257,14 @@ impl Parser {
     }
 }
 
+#[derive(Debug)]
+struct Head {
+    start: Start,
+    headers: Headers,
+    body_len: usize,
+}
+
+#[derive(Debug)]
 enum Start {
     Request(Method, String, String),
     Response(Status),

@@ -1,0 +1,39 @@
+//! What the fuzzers run, as ordinary functions: any bytes in, an assertion fails or nothing.
+//!
+//! A new target is a function in a module here, a line in [`TARGETS`], a folder `fuzz/corpus/NAME`
+//! with a few seeds; `fuzz/make-programs.sh` then writes its program for cargo-fuzz.
+//! `cargo test -p fuzz-targets` replays every corpus, and damages each seed in many small ways.
+
+pub mod config;
+pub mod format;
+pub mod media;
+pub mod rtp;
+pub mod rtsp;
+pub mod tunnel;
+
+/// A name, which is also the folder of its corpus, and what to run.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("config", config::config),
+    ("config_source", config::config_source),
+    ("format_aac", format::format_aac),
+    ("format_fragment", format::format_fragment),
+    ("format_h264", format::format_h264),
+    ("format_h265", format::format_h265),
+    ("format_jpeg", format::format_jpeg),
+    ("media_nal", media::media_nal),
+    ("rtp_depacketize", rtp::rtp_depacketize),
+    ("rtp_jpeg", rtp::rtp_jpeg),
+    ("rtp_packetize", rtp::rtp_packetize),
+    ("rtp_rtcp", rtp::rtp_rtcp),
+    ("rtsp_auth", rtsp::rtsp_auth),
+    ("rtsp_fields", rtsp::rtsp_fields),
+    ("rtsp_parser", rtsp::rtsp_parser),
+    ("rtsp_server", rtsp::rtsp_server),
+    ("tunnel_decoder", tunnel::tunnel_decoder),
+    ("tunnel_heartbeat", tunnel::tunnel_heartbeat),
+    ("tunnel_join", tunnel::tunnel_join),
+    ("tunnel_message", tunnel::tunnel_message),
+];
