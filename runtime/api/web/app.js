@@ -2,6 +2,7 @@
 
 import { say } from "./dom.js";
 import { drawCamera, drawCameras, setPageVisible } from "./cards.js";
+import { restartImages } from "./picture.js";
 import { drawAgents, drawAttention, drawForwards } from "./tables.js";
 import { span, t, translatePage } from "./words.js";
 
@@ -27,6 +28,7 @@ async function poll() {
     if (!response.ok) throw new Error(`status ${response.status}`);
     overview = await response.json();
     heardAt = Date.now();
+    if (failures > 1) restartImages();
     failures = 0;
   } catch {
     failures += 1;

@@ -154,17 +154,15 @@ function makeSingle(camera, back) {
   const via = h("span", { className: "tag" });
   const addresses = h("ul", { className: "addresses" });
   const facts = h("dl", { className: "facts-list" });
-  const reason = h("p", { className: "reason", hidden: true });
   picture.node.addEventListener("dblclick", () => fullScreen(picture));
   const node = h("article", { className: "single" },
     backLink(back),
     h("div", { className: "single-head" }, title, via, h("span", { className: "spring" }), sound, full),
     picture.node,
-    reason,
     h("div", { className: "columns" },
       h("section", {}, h("h3", {}, t("addresses")), addresses),
       h("section", {}, h("h3", {}, t("details")), facts)));
-  return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts, reason };
+  return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts };
 }
 
 function fullScreen(picture) {
@@ -180,8 +178,6 @@ function updateSingle(single, camera, overview) {
   single.via.hidden = !camera.via;
   if (camera.via) say(single.via, t("via", camera.via));
   single.sound.hidden = !single.picture.video || !camera.tracks.some((track) => track.codec === "AAC");
-  single.reason.hidden = !camera.state.reason || camera.state.name === "live";
-  say(single.reason, camera.state.reason ?? "");
   const here = location.origin;
   const addresses = [["RTSP", camera.urls.rtsp]];
   if (camera.urls.mjpeg && camera.tracks.length > 0) addresses.push(["MJPEG", here + camera.urls.mjpeg], ["JPEG", here + camera.urls.snapshot]);
@@ -210,13 +206,14 @@ function factRows(camera, overview) {
   const video = camera.tracks.find((track) => track.kind === "video");
   const audio = camera.tracks.find((track) => track.kind === "audio");
   const rows = [["state", `${t(`state_${camera.state.name}`)}, ${span(age)}`], ["source", camera.source]];
+  if (camera.state.reason) rows.push(["last_error", camera.state.reason]);
   if (video) rows.push(["picture", [video.codec, video.width ? `${video.width} × ${video.height}` : null, camera.fps > 0 ? `${number(camera.fps, 1)} ${t("fps")}` : null].filter(Boolean).join(" · ")]);
   if (audio) rows.push(["sound", `${audio.codec} · ${number(audio.rate / 1000, 1)} kHz · ${audio.channels === 1 ? t("mono") : audio.channels === 2 ? t("stereo") : audio.channels}`]);
   rows.push(["rate", camera.bitrate > 0 ? bits(camera.bitrate) : "–"]);
   rows.push(["keyframes", camera.keyframe_interval_ms === null ? t("not_measured") : `${number(camera.keyframe_interval_ms / 1000, 1)} ${t("second")}`]);
   const outputs = Object.entries(camera.viewers.by_output).filter(([, count]) => count > 0).map(([name, count]) => `${name.toUpperCase()} ${count}`);
   rows.push(["viewers", camera.viewers.total === 0 ? t("no_viewers") : `${number(camera.viewers.total)} (${outputs.join(", ")})`]);
-  if (camera.time_to_first_picture_ms !== null) rows.push(["first_picture", `${number(camera.time_to_first_picture_ms)} ms`]);
+  if (camera.time_to_first_picture_ms !== null) rows.push(["first_picture", `${number(camera.time_to_first_picture_ms)}\u00a0${t("millisecond")}`]);
   rows.push(["received", bytes(camera.received_bytes)]);
   rows.push(["returns", number(camera.reconnects)]);
   if (camera.viewers.dropped_access_units > 0) rows.push(["dropped", number(camera.viewers.dropped_access_units)]);

@@ -10,6 +10,16 @@ const MAX_MOVING_IMAGES = 3;
 const STILL_EVERY_MS = 3000;
 
 const movingImages = new Set();
+const images = new Set();
+
+/** Asks anew for all images: a broken stream of pictures looks to the page like a slow one. */
+export function restartImages() {
+  for (const picture of [...images]) {
+    picture.stop();
+    picture.mode = "";
+    picture.apply();
+  }
+}
 
 export class Picture {
   constructor(camera) {
@@ -89,6 +99,7 @@ export class Picture {
     this.show(image);
     image.addEventListener("load", () => this.draw());
     const page = this.camera.urls.page;
+    images.add(this);
     if (movingImages.size < MAX_MOVING_IMAGES) {
       movingImages.add(this);
       let retry;
@@ -108,8 +119,6 @@ export class Picture {
   }
 
   show(media) {
-    this.old?.remove();
-    this.old = null;
     this.media = media;
     this.node.prepend(media);
   }
@@ -121,6 +130,7 @@ export class Picture {
     this.playerDetail = "";
     this.stopSource?.();
     this.stopSource = null;
+    images.delete(this);
     if (this.media) {
       // An image goes on loading until its address is gone.
       if (this.media.tagName === "IMG") this.media.removeAttribute("src");

@@ -38,7 +38,7 @@ export function drawAgents(parent, overview) {
     { text: agent.name, className: "strong" },
     { text: agentState(agent, overview), className: "dot", state: agent.connected ? "live" : "offline" },
     { text: agent.address ?? "–", className: "mono" },
-    { text: agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)} ms` : "–" },
+    { text: agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)}\u00a0${t("millisecond")}` : "–" },
     { text: `${bytes(agent.received_bytes)} / ${bytes(agent.sent_bytes)}` },
     { text: number(agent.reconnects) },
     { text: agent.version ?? "–" },
@@ -47,19 +47,22 @@ export function drawAgents(parent, overview) {
 
 function agentState(agent, overview) {
   if (agent.connected) return agent.since ? t("connected_for", span(age(overview, agent.since))) : t("ready");
+  if (!agent.joined) return t("not_joined");
   const away = age(overview, agent.last_seen ?? agent.since);
   return away === null ? t("never_seen") : t("away_for", span(away));
 }
 
 export function drawForwards(parent, overview) {
   const example = 'forwards:\n  - { listen: "127.0.0.1:8654", agent: shed, target: "127.0.0.1:554" }';
-  table(parent, ["listen", "agent", "target", "state"], overview.forwards, (forward) => forward.listen, (forward) => {
+  table(parent, ["listen", "agent", "target", "state", "connections", "traffic"], overview.forwards, (forward) => forward.listen, (forward) => {
     const isUp = overview.agents.some((agent) => agent.name === forward.agent && agent.connected);
     return [
       { text: forward.listen, className: "mono strong" },
       { text: forward.agent },
       { text: forward.target, className: "mono" },
-      { text: t(isUp ? "ready" : "away"), className: "dot", state: isUp ? "live" : "offline" },
+      { text: isUp ? forward.last_error ?? t("ready") : t("away"), className: "dot", state: isUp && !forward.last_error ? "live" : "offline" },
+      { text: number(forward.connections) },
+      { text: `${bytes(forward.received_bytes)} / ${bytes(forward.sent_bytes)}` },
     ];
   }, () => empty(null, t("forwards_empty_hint"), example));
 }

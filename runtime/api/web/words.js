@@ -65,6 +65,8 @@ const WORDS = {
     connected_for: "connected for {0}",
     away_for: "away for {0}",
     never_seen: "never seen",
+    not_joined: "its join code waits to be used",
+    connections: "Connections",
     away: "away",
     ready: "ready",
     source: "Source",
@@ -83,7 +85,7 @@ const WORDS = {
     copy: "Copy",
     no_browser_codec: "This browser cannot play {0}. Take the RTSP address instead.",
     not_measured: "not known yet",
-    second: "s", minute: "min", hour: "h", day: "d",
+    millisecond: "ms", second: "s", minute: "min", hour: "h", day: "d",
     mono: "mono", stereo: "stereo",
     fps: "fps",
   },
@@ -151,6 +153,8 @@ const WORDS = {
     connected_for: "на связи {0}",
     away_for: "нет связи {0}",
     never_seen: "не появлялся",
+    not_joined: "код ещё не использован",
+    connections: "Соединения",
     away: "нет связи",
     ready: "готов",
     source: "Источник",
@@ -169,7 +173,7 @@ const WORDS = {
     copy: "Копировать",
     no_browser_codec: "Этот браузер не умеет показывать {0}. Возьмите адрес RTSP.",
     not_measured: "пока неизвестно",
-    second: "с", minute: "мин", hour: "ч", day: "д",
+    millisecond: "мс", second: "с", minute: "мин", hour: "ч", day: "д",
     mono: "моно", stereo: "стерео",
     fps: "к/с",
   },
@@ -185,6 +189,8 @@ const plural = new Intl.PluralRules(language);
 export function t(key, ...values) {
   let text = WORDS[language][key] ?? WORDS.en[key] ?? key;
   if (typeof text === "object") text = text[plural.select(values[0])] ?? text.other;
+  // A number stays on the line of its noun.
+  if (typeof values[0] === "number") text = text.replace("{0} ", "{0}\u00a0");
   return text.replace(/\{(\d)\}/g, (_, index) => (typeof values[index] === "number" ? number(values[index]) : values[index]));
 }
 
@@ -207,12 +213,12 @@ export const bytes = (value) => scaled(value, 1024, language === "ru" ? ["Б", "
 /** A length of time in the two largest units that matter. */
 export function span(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 60) return `${seconds} ${t("second")}`;
+  if (seconds < 60) return `${seconds}\u00a0${t("second")}`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} ${t("minute")}`;
+  if (minutes < 60) return `${minutes}\u00a0${t("minute")}`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} ${t("hour")} ${minutes % 60} ${t("minute")}`;
-  return `${Math.floor(hours / 24)} ${t("day")} ${hours % 24} ${t("hour")}`;
+  if (hours < 24) return `${hours}\u00a0${t("hour")} ${minutes % 60}\u00a0${t("minute")}`;
+  return `${Math.floor(hours / 24)}\u00a0${t("day")} ${hours % 24}\u00a0${t("hour")}`;
 }
 
 /** Translates the parts of the page that stand in its HTML. */
