@@ -1,2 +1,60 @@
-//! See any camera from anywhere: the gateway.
-fn main() {}
+//! See any camera from anywhere: the gateway and its commands. This program only wires.
+
+mod agents;
+mod check;
+mod cli;
+mod demo;
+mod files;
+mod probe;
+mod running;
+mod serve;
+mod simulate;
+mod wiring;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use telemetry::Verbosity;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "eyelet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let verbosity = if cli.quiet {
+        Verbosity::Quiet
+    } else {
+        Verbosity::from_count(cli.verbose)
+    };
+    telemetry::init(match cli.command {
+        // What a probe has to say stands in its result.
+        Command::Probe(_) if cli.verbose == 0 => Verbosity::Quiet,
+        _ => verbosity,
+    });
+    match &cli.command {
+        Command::Serve(files) => block_on(serve::run(files)),
+        Command::Demo(command) => block_on(demo::run(command)),
+        Command::Check(command) => check::run(command),
+        Command::Probe(command) => block_on(probe::run(command)),
+        Command::Agent(command) => agents::run(command),
+        Command::Simulate(command) => block_on(simulate::run(command)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}

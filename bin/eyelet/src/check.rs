@@ -1,0 +1,28 @@
+//! `eyelet check`.
+
+use std::io::Write;
+
+use crate::cli::Check;
+use crate::files;
+
+pub(crate) fn run(command: &Check) -> anyhow::Result<()> {
+    let config = files::load(&command.files)?;
+    let mut talk = std::io::stderr().lock();
+    for warning in config.warnings() {
+        writeln!(talk, "warning: {warning}")?;
+    }
+    let mut out = std::io::stdout().lock();
+    if command.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&config)?)?;
+    } else {
+        writeln!(
+            out,
+            "ok: {} cameras, {} forwards; HTTP on {}, RTSP on {}",
+            config.cameras.len(),
+            config.forwards.len(),
+            config.http.listen,
+            config.rtsp.listen
+        )?;
+    }
+    Ok(())
+}

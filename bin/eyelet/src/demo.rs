@@ -1,0 +1,129 @@
+//! `eyelet demo`: a gateway, and a house behind NAT with two cameras and an agent, all in this process.
+//!
+//! The house's network is in memory: its cameras have no port on this machine, so the only way to
+//! them is the agent's tunnel, as with a real NAT.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use agent::{Agent, AgentConfig, AllowList};
+use anyhow::Context;
+use config::Config;
+use dialer::{BoxIo, Dialer, Target};
+use futures_util::future::BoxFuture;
+use sim_cameras::RtspCamera;
+use sim_net::House;
+use tokio_util::sync::CancellationToken;
+use tunnel::Gateway;
+
+use crate::cli::Demo;
+use crate::running::{self, Running};
+
+/// The agent's name.
+const AGENT: &str = "house";
+
+/// The login of the simulated H.264 camera, to show where one goes.
+const LOGIN: (&str, &str) = ("admin", "demo");
+
+pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("eyelet-demo-").tempdir()?;
+    let http = free(command.http)?;
+    let rtsp = free(command.rtsp)?;
+    let forward = free(SocketAddr::new(rtsp.ip(), 8654))?;
+    let (user, password) = LOGIN;
+    let text = format!(
+        "http: {{ listen: \"{http}\" }}\n\
+         rtsp: {{ listen: \"{rtsp}\" }}\n\
+         cameras:\n\
+         \x20 porch: {{ source: \"rtsp://{user}:{password}@192.168.1.10/stream1\", via: {AGENT} }}\n\
+         \x20 yard: {{ source: \"rtsp://192.168.1.11/stream1\", via: {AGENT} }}\n\
+         forwards:\n\
+         \x20 - {{ listen: \"{forward}\", agent: {AGENT}, target: \"192.168.1.10:554\" }}\n"
+    );
+    let mut config = Config::parse(&text, "the demo's own configuration")?;
+    config.data = folder.path().join("gateway");
+    let gateway = running::start(&config).await?;
+
+    let house = House::new();
+    for (host, camera) in [
+        (
+            "192.168.1.10",
+            RtspCamera::porch().with_login(user, password),
+        ),
+        ("192.168.1.11", RtspCamera::jpeg()),
+    ] {
+        house.serve(host, 554, move |connection| {
+            let camera = camera.clone();
+            // How a connection to a simulated camera ends, the other side notices by itself.
+            async move { drop(camera.serve_connection(connection).await) }
+        });
+    }
+    let code = Gateway::add_agent(
+        &gateway.store,
+        &gateway.identity,
+        AGENT,
+        vec![gateway.http.to_string()],
+    )?;
+    let mut agent = AgentConfig::new(folder.path().join("agent"));
+    agent.join = Some(code);
+    agent.allow = AllowList::new(vec![
+        Target::new("192.168.1.10", 554),
+        Target::new("192.168.1.11", 554),
+    ]);
+    agent.dialer = std::sync::Arc::new(Inside(house));
+    let end = CancellationToken::new();
+    let agent = tokio::spawn(Agent::new(agent)?.run(end.clone().cancelled_owned()));
+
+    write!(io::stdout(), "{}", welcome(&gateway, forward))?;
+    io::stdout().flush()?;
+    running::asked_to_end().await?;
+    end.cancel();
+    agent.await??;
+    gateway.stop().await;
+    Ok(())
+}
+
+fn welcome(gateway: &Running, forward: SocketAddr) -> String {
+    let Running { http, rtsp, .. } = gateway;
+    let (user, password) = LOGIN;
+    format!(
+        "Eyelet demo: two cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\n\
+         Dashboard    http://{http}/\n\
+         H.264 camera rtsp://{rtsp}/porch\n\
+         JPEG camera  rtsp://{rtsp}/yard\n\
+         Forward      rtsp://{user}:{password}@{forward}/stream1  (the camera itself, its own login)\n\n\
+         Try          ffplay -rtsp_transport tcp rtsp://{rtsp}/porch\n\
+         End          Ctrl-C\n"
+    )
+}
+
+/// `wanted`, or a free port beside it if another program holds it.
+fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if TcpListener::bind(wanted).is_ok() {
+        return Ok(wanted);
+    }
+    let other = TcpListener::bind(SocketAddr::new(wanted.ip(), 0))
+        .and_then(|listener| listener.local_addr())
+        .with_context(|| format!("no port can be had on {}", wanted.ip()))?;
+    writeln!(
+        io::stderr(),
+        "{wanted} is taken by another program, using {other}"
+    )?;
+    Ok(other)
+}
+
+/// Dials inside the simulated house.
+struct Inside(House);
+
+impl Dialer for Inside {
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<BoxIo>> {
+        Box::pin(async move {
+            let connection = self.0.connect(&target.host, target.port).await?;
+            Ok(Box::new(connection) as BoxIo)
+        })
+    }
+
+    fn describe(&self) -> String {
+        "inside the simulated house".to_owned()
+    }
+}

@@ -1,0 +1,146 @@
+//! `eyelet probe`.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use config::Source;
+use dialer::Direct;
+use drivers::{DriverError, Report, Transport};
+use hub::StreamName;
+use media::Track;
+
+use crate::cli::Probe;
+use crate::wiring;
+
+/// How long the first picture may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
+    if let Some(agent) = &command.via {
+        bail!(
+            "--via {agent}: a probe through an agent needs the running gateway, which cannot be asked yet; add the camera with `via: {agent}` to the configuration and read its state on the dashboard"
+        );
+    }
+    let source: Source = command.url.parse().context("this is no source")?;
+    let mut camera = wiring::camera(StreamName::new("probe")?, &source)?;
+    if command.udp {
+        camera.transport = Transport::Udp;
+    }
+    let driver = drivers::driver(source.scheme.as_str())
+        .with_context(|| format!("no driver for {}://", source.scheme.as_str()))?;
+    let length = Duration::from_secs(command.seconds);
+    writeln!(
+        std::io::stderr(),
+        "probing {source} for {} s …",
+        command.seconds
+    )?;
+    let found = drivers::probe(&*driver, &camera, Arc::new(Direct), length, PATIENCE).await;
+    let mut out = std::io::stdout().lock();
+    match found {
+        Ok(report) if command.json => {
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string_pretty(&to_json(&source, &report))?
+            )?;
+        }
+        Ok(report) => write!(out, "{}", to_text(&source, &report))?,
+        Err(error) if command.json => {
+            let failure = serde_json::json!({
+                "source": source.to_string(),
+                "ok": false,
+                "reason": error.reason().name(),
+                "error": error.to_string(),
+                "hint": hint(&error),
+            });
+            writeln!(out, "{}", serde_json::to_string_pretty(&failure)?)?;
+            bail!("{error}");
+        }
+        Err(error) => bail!("{error}\n  try: {}", hint(&error)),
+    }
+    Ok(())
+}
+
+/// What to try next.
+fn hint(error: &DriverError) -> &'static str {
+    use drivers::Reason;
+    match error.reason() {
+        Reason::Unreachable => {
+            "is the camera on, is the address right, is RTSP switched on in its settings? From another network it needs an agent beside it"
+        }
+        Reason::Login => {
+            "the user and password of the camera's own page; some cameras have a separate RTSP or ONVIF user. Wait: many lock up for half an hour after five wrong tries"
+        }
+        Reason::NotFound => {
+            "the maker's path, as /cam/realmonitor?channel=1&subtype=0 (Dahua), /Streaming/Channels/101 (Hikvision), /axis-media/media.amp (Axis), /stream=0 (OpenIPC)"
+        }
+        Reason::Unsupported => "another stream of the camera, or H.264 or H.265 in its settings",
+        Reason::Protocol => "is this an RTSP port? With --verbose more is told",
+        Reason::Stalled => {
+            "the other transport (with or without --udp); a firewall may drop the media"
+        }
+        Reason::Closed => "fewer viewers at the camera: many serve only a few at once",
+    }
+}
+
+fn to_json(source: &Source, report: &Report) -> serde_json::Value {
+    let tracks: Vec<_> = report
+        .tracks
+        .iter()
+        .map(|track| {
+            serde_json::json!({
+                "kind": if track.channels == 0 { "video" } else { "audio" },
+                "codec": track.codec.name(),
+                "width": track.size.map(|(width, _)| width),
+                "height": track.size.map(|(_, height)| height),
+                "clock_rate": track.clock_rate,
+                "channels": track.channels,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "source": source.to_string(),
+        "ok": true,
+        "tracks": tracks,
+        "fps": report.fps.map(|fps| (fps * 100.0).round() / 100.0),
+        "bitrate": report.bitrate.round(),
+        "keyframe_interval_seconds": report.keyframe_interval.map(|interval| interval.as_secs_f64()),
+        "time_to_first_picture_seconds": report.time_to_first_picture.map(|time| time.as_secs_f64()),
+        "watched_seconds": report.watched.as_secs_f64(),
+    })
+}
+
+fn to_text(source: &Source, report: &Report) -> String {
+    let mut text = format!("{source}\n");
+    for track in report.tracks.iter() {
+        text += &format!("  {}\n", describe(track));
+    }
+    let unknown = || "unknown".to_owned();
+    let seconds = |time: Option<Duration>| {
+        time.map_or_else(unknown, |time| format!("{:.2} s", time.as_secs_f64()))
+    };
+    text += &format!(
+        "  pictures       {} a second\n",
+        report.fps.map_or_else(unknown, |fps| format!("{fps:.2}"))
+    );
+    text += &format!("  bitrate        {:.2} Mbit/s\n", report.bitrate / 1e6);
+    text += &format!("  keyframe every {}\n", seconds(report.keyframe_interval));
+    text += &format!(
+        "  first picture  after {}\n",
+        seconds(report.time_to_first_picture)
+    );
+    text
+}
+
+fn describe(track: &Track) -> String {
+    match track.size {
+        Some((width, height)) => format!("{} {width}x{height}", track.codec),
+        None if track.channels == 0 => track.codec.to_string(),
+        None => format!(
+            "{} {} Hz, {} channel(s)",
+            track.codec, track.clock_rate, track.channels
+        ),
+    }
+}

@@ -1,0 +1,129 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use api::{Addresses, AppState, Parts, Readiness};
+use config::Config;
+use hub::Hub;
+use outputs::mjpeg::Mjpeg;
+use outputs::mse::Mse;
+use outputs::rtsp;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tunnel::{Forward, Gateway, GatewayConfig, Identity};
+
+use crate::{files, wiring};
+
+/// How long everything may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A gateway that runs.
+pub(crate) struct Running {
+    pub(crate) http: SocketAddr,
+    pub(crate) rtsp: SocketAddr,
+    pub(crate) store: store::Store,
+    pub(crate) identity: Identity,
+    pub(crate) gateway: Gateway,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// Takes all ports, then starts everything the configuration names.
+pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
+    let store = files::open_store(config)?;
+    let identity = Identity::load_or_create(&config.data)?;
+    let gateway = Gateway::new(store.clone(), GatewayConfig::default());
+    let hub = Arc::new(Hub::new());
+    let users = config.rtsp.users.iter();
+    let users = users
+        .map(|(name, password)| (name.clone(), password.reveal().to_owned()))
+        .collect();
+    let rtsp_server = rtsp::Server::bind(Arc::clone(&hub), config.rtsp.listen, users)
+        .await
+        .with_context(|| busy("RTSP", "rtsp.listen", config.rtsp.listen))?;
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| busy("HTTP", "http.listen", config.http.listen))?;
+    let (http, rtsp) = (listener.local_addr()?, rtsp_server.local_addr()?);
+    let mut forwards = Vec::new();
+    for forward in &config.forwards {
+        let forward = Forward {
+            listen: forward.listen,
+            agent: forward.agent.to_string(),
+            target: forward.target.clone(),
+        };
+        forwards.push(gateway.bind_forward(forward).await?);
+    }
+
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    wiring::start_cameras(config, &hub, &gateway, &tasks, &shutdown)?;
+    for forward in forwards {
+        tasks.spawn(forward.run(shutdown.clone()));
+    }
+    tasks.spawn(rtsp_server.serve(shutdown.clone()));
+    let state = AppState::new(Parts {
+        hub: Arc::clone(&hub),
+        cameras: wiring::camera_infos(config),
+        addresses: Addresses {
+            http,
+            rtsp,
+            public_name: config
+                .http
+                .public
+                .as_ref()
+                .map(|public| public.host.clone()),
+        },
+        readiness: Readiness::new(),
+        agents: Some(Arc::new(gateway.clone())),
+        mse: Arc::new(Mse::new(Arc::clone(&hub))),
+        mjpeg: Arc::new(Mjpeg::new(hub)),
+    });
+    tasks.spawn(api::serve(
+        listener,
+        state,
+        identity.server_config(),
+        shutdown.clone(),
+    ));
+    tasks.close();
+    Ok(Running {
+        http,
+        rtsp,
+        store,
+        identity,
+        gateway,
+        tasks,
+        shutdown,
+    })
+}
+
+impl Running {
+    /// Ends everything, agents told first.
+    pub(crate) async fn stop(self) {
+        self.gateway.shutdown().await;
+        self.shutdown.cancel();
+        if tokio::time::timeout(GRACE, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("not everything ended within {} s", GRACE.as_secs());
+        }
+    }
+}
+
+/// Waits until somebody wants the program to end.
+pub(crate) async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => Ok(ended?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn busy(what: &str, key: &str, address: SocketAddr) -> String {
+    format!(
+        "{what} cannot listen on {address} (another eyelet may be running there; `{key}` names another port)"
+    )
+}

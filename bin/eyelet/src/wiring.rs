@@ -1,0 +1,74 @@
+//! From configured things to running ones.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use api::CameraInfo;
+use config::{Config, Source};
+use dialer::{Dialer, Direct};
+use drivers::{Camera, Transport};
+use hub::{Hub, StreamName};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tunnel::Gateway;
+
+/// A camera for its driver, with the defaults.
+pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera> {
+    let url = source
+        .url()
+        .parse()
+        .with_context(|| format!("camera {name}: {source}"))?;
+    Ok(Camera {
+        name,
+        url,
+        user: source.credentials.as_ref().map(|login| login.user.clone()),
+        password: source
+            .credentials
+            .as_ref()
+            .map(|login| login.password.reveal().to_owned()),
+        transport: Transport::Tcp,
+        idle: config::Camera::IDLE,
+    })
+}
+
+/// Adds the configured cameras to the hub and keeps each one's upstream.
+pub(crate) fn start_cameras(
+    config: &Config,
+    hub: &Hub,
+    gateway: &Gateway,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    for configured in &config.cameras {
+        let source = &configured.source;
+        let mut camera = camera(StreamName::new(configured.name.as_str())?, source)?;
+        camera.idle = configured.idle;
+        camera.transport = match configured.transport {
+            config::Transport::Tcp => Transport::Tcp,
+            config::Transport::Udp => Transport::Udp,
+        };
+        let driver = drivers::driver(source.scheme.as_str())
+            .with_context(|| format!("camera {}: no driver for {source}", configured.name))?;
+        let dialer: Arc<dyn Dialer> = match &configured.via {
+            Some(agent) => gateway.dialer(agent.as_str()),
+            None => Arc::new(Direct),
+        };
+        let stream = hub.add(camera.name.clone());
+        let supervisor =
+            drivers::supervise(driver.into(), camera, dialer, stream, shutdown.clone());
+        tasks.spawn(supervisor);
+    }
+    Ok(())
+}
+
+/// The configured cameras, as the API shows them.
+pub(crate) fn camera_infos(config: &Config) -> Vec<CameraInfo> {
+    let info = |camera: &config::Camera| CameraInfo {
+        name: camera.name.to_string(),
+        kind: camera.source.scheme.as_str().to_owned(),
+        via: camera.via.as_ref().map(ToString::to_string),
+        source: camera.source.to_string(),
+        autoplay: true,
+    };
+    config.cameras.iter().map(info).collect()
+}
