@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod listener;
+mod openapi;
 mod routes;
 mod sockets;
 mod world;
