@@ -79,6 +79,8 @@ fn it_keeps_trying_until_it_is_terminated_and_then_ends_with_zero() {
         lines.by_ref().any(|line| line.contains("cannot connect")),
         "it says what is wrong"
     );
+    #[cfg(target_os = "linux")]
+    assert_eq!(listening_sockets(child.id()), 0);
     assert!(
         Command::new("kill")
             .args(["-TERM", &child.id().to_string()])
@@ -88,4 +90,30 @@ fn it_keeps_trying_until_it_is_terminated_and_then_ends_with_zero() {
     );
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(state.path().join("eyelet-agent/identity").is_file());
+}
+
+/// TCP sockets in state LISTEN among a process's file descriptors.
+#[cfg(target_os = "linux")]
+fn listening_sockets(process: u32) -> usize {
+    let mut own = std::collections::HashSet::new();
+    for entry in std::fs::read_dir(format!("/proc/{process}/fd")).unwrap() {
+        if let Ok(link) = std::fs::read_link(entry.unwrap().path()) {
+            own.insert(link.to_string_lossy().into_owned());
+        }
+    }
+    let mut listening = 0;
+    for table in ["tcp", "tcp6"] {
+        let table =
+            std::fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+        listening += table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|line| line.get(3) == Some(&"0A"))
+            .filter(|line| {
+                line.get(9)
+                    .is_some_and(|inode| own.contains(&format!("socket:[{inode}]")))
+            })
+            .count();
+    }
+    listening
 }

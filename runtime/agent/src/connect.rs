@@ -37,6 +37,11 @@ const MAX_CANDIDATES: usize = 8;
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Bytes that the kernel takes beyond what is on the way. Without this limit a slow uplink has megabytes of old video
+/// queued before each ping and each other stream.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 64 << 10;
+
 /// A session that was welcomed.
 pub(crate) struct Connected {
     pub(crate) mux: Mux,
@@ -217,6 +222,8 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dialer::{BoxIo, Dialer, Target};
 use futures_util::future::BoxFuture;
@@ -10,6 +10,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Gateway;
 use crate::registry::Session;
+
+/// The end of a session is known this long after the end of its streams at the latest.
+const END_TOLD: Duration = Duration::from_millis(200);
 
 /// Reaches cameras through one agent.
 pub(crate) struct AgentDialer {
@@ -59,12 +62,13 @@ impl AgentDialer {
                     session.failed.add(1);
                     return Err(error);
                 }
-                // The session ended under the request, and no camera heard of it: the next session may do better.
-                Err(Failure::SessionEnded(error)) => {
+                Err(Failure::StreamReset(error)) => {
                     session.failed.add(1);
-                    let _ = timeout_at(deadline, session.mux.closed()).await;
-                    self.gateway.shared.registry.exit(&session);
-                    if Instant::now() >= deadline {
+                    // Either this stream alone was reset, or the session ended under the request and no camera
+                    // heard of it; then the next session may do better.
+                    let ended = timeout(END_TOLD, session.mux.closed()).await.is_ok();
+                    let next = self.gateway.shared.registry.wait_exit(&session);
+                    if !ended || timeout_at(deadline, next).await.is_err() {
                         return Err(error);
                     }
                 }
@@ -123,7 +127,7 @@ impl Dialer for AgentDialer {
 
 enum Failure {
     Failed(io::Error),
-    SessionEnded(io::Error),
+    StreamReset(io::Error),
 }
 
 async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure> {
@@ -140,11 +144,11 @@ async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure>
     let mut stream = match session.mux.open().await {
         Ok(stream) => stream,
         Err(error @ link::Error::TooManyStreams(_)) => return Err(Failure::Failed(error.into())),
-        Err(error) => return Err(Failure::SessionEnded(error.into())),
+        Err(error) => return Err(Failure::StreamReset(error.into())),
     };
     write_message(&mut stream, &open)
         .await
-        .map_err(|error| Failure::SessionEnded(error.into()))?;
+        .map_err(|error| Failure::StreamReset(error.into()))?;
     match read_message(&mut stream).await {
         Ok(Message::Opened) => Ok(stream),
         Ok(Message::OpenFailed(failed)) => Err(Failure::Failed(explain(session, target, &failed))),
@@ -155,7 +159,7 @@ async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure>
             };
             Err(Failure::Failed(error.into()))
         }
-        Err(link::Error::Io(error)) => Err(Failure::SessionEnded(error)),
+        Err(link::Error::Io(error)) => Err(Failure::StreamReset(error)),
         Err(error) => Err(Failure::Failed(error.into())),
     }
 }

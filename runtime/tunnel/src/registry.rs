@@ -155,6 +155,19 @@ impl Registry {
             .collect()
     }
 
+    /// Resolves when `session` is not the live one any more. Cancel-safe.
+    pub(crate) async fn wait_exit(&self, session: &Session) {
+        let mut changed = self.changed.subscribe();
+        while self
+            .live(session.hello.name.as_str())
+            .is_some_and(|live| live.id == session.id)
+        {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The live session, or the next one. Waits for ever; cancel-safe.
     pub(crate) async fn wait_live(&self, name: &str) -> Arc<Session> {
         let mut changed = self.changed.subscribe();

@@ -303,16 +303,7 @@ async fn a_frozen_agent_is_offline_after_two_missed_heartbeats() {
     let gateway = world.gateway.clone();
     let session =
         tokio::spawn(async move { gateway.accept(far, "192.0.2.1:9".parse().unwrap()).await });
-    let hello = proto_tunnel::Hello {
-        version: proto_tunnel::VERSION,
-        name: code.name.clone(),
-        token: proto_tunnel::Secret::new([5; 32]),
-        join_secret: Some(code.secret.clone()),
-        program: "test".into(),
-        host_name: String::new(),
-        local_addresses: vec![],
-    };
-    link::write_message(&mut near, &proto_tunnel::Message::Hello(hello))
+    link::write_message(&mut near, &support::hello(&code))
         .await
         .unwrap();
     let welcome = link::read_message(&mut near).await.unwrap();
@@ -328,6 +319,44 @@ async fn a_frozen_agent_is_offline_after_two_missed_heartbeats() {
         .unwrap();
     assert!(ended.is_ok());
     assert!(!world.gateway.is_connected("shed"));
+}
+
+#[tokio::test]
+async fn an_agent_that_resets_a_stream_keeps_its_session() {
+    let world = World::new().await;
+    let code = world.code("shed");
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let gateway = world.gateway.clone();
+    let _session =
+        tokio::spawn(async move { gateway.accept(far, "192.0.2.1:9".parse().unwrap()).await });
+    link::write_message(&mut near, &support::hello(&code))
+        .await
+        .unwrap();
+    link::read_message(&mut near).await.unwrap();
+    let mux = link::Mux::client(near, link::MuxConfig::agent());
+    let control = mux.open().await.unwrap();
+    let flow = Arc::clone(mux.flow());
+    let _alive = tokio::spawn(async move {
+        link::keep_alive(
+            control,
+            support::QUICK,
+            &flow,
+            std::future::pending(),
+            |_| {},
+        )
+        .await
+    });
+    world.connected("shed").await;
+    let _resets = tokio::spawn(async move { while mux.accept().await.is_ok() {} });
+    let start = Instant::now();
+    let error = world
+        .dial("shed", "127.0.0.1:554".parse().unwrap())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(world.gateway.is_connected("shed"));
 }
 
 #[tokio::test]

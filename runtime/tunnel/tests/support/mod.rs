@@ -17,7 +17,7 @@ use dialer::Target;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use link::WebSocketBytes;
-use proto_tunnel::{HeartbeatConfig, JoinCode};
+use proto_tunnel::{HeartbeatConfig, Hello, JoinCode, Message, Secret, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -233,6 +233,19 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// The hello of an agent that joins with this code.
+pub(crate) fn hello(code: &JoinCode) -> Message {
+    Message::Hello(Hello {
+        version: VERSION,
+        name: code.name.clone(),
+        token: Secret::new([5; 32]),
+        join_secret: Some(code.secret.clone()),
+        program: "test".into(),
+        host_name: String::new(),
+        local_addresses: vec![],
+    })
 }
 
 /// A camera that sends back what it hears, end for end.
