@@ -119,9 +119,21 @@ impl Connection {
         self.lock().queue.is_empty()
     }
 
+    /// Sends what a new block brought, unless the socket is known to be full: its session goes on
+    /// when it drains.
+    pub(super) fn pump_live(&self) {
+        let writer = self.lock();
+        if writer.blocked_since.is_none() {
+            self.pump_locked(writer);
+        }
+    }
+
     /// Sends what there is until the socket is full. Never waits.
     pub(super) fn pump(&self) {
-        let mut writer = self.lock();
+        self.pump_locked(self.lock());
+    }
+
+    fn pump_locked(&self, mut writer: MutexGuard<'_, Writer>) {
         if writer.outcome != Outcome::Open && writer.queue.is_empty() {
             return;
         }

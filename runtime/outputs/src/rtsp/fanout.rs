@@ -85,7 +85,7 @@ async fn serve(shard: Arc<Shard>, shared: Arc<Shared>, end: CancellationToken) {
         }
         next = shared.ring.head();
         for viewer in shard.lock().iter() {
-            viewer.pump();
+            viewer.pump_live();
         }
         // A pump never waits, so without this a flood of blocks could hold the core.
         tokio::task::yield_now().await;
