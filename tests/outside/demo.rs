@@ -11,7 +11,11 @@ use eyelet_tests::{require, tools};
 
 fn start_demo(folder: &Path) -> Running {
     let mut command = Command::new(tools::program("eyelet"));
-    Running::start("eyelet demo", command.arg("demo").current_dir(folder))
+    command.arg("demo").current_dir(folder);
+    for flag in ["--http", "--rtsp"] {
+        command.args([flag, &format!("127.0.0.1:{}", tools::free_port())]);
+    }
+    Running::start("eyelet demo", &mut command)
 }
 
 fn urls(said: &[String], scheme: &str) -> Vec<String> {

@@ -41,7 +41,7 @@ impl Watcher {
             while !end.load(Ordering::Relaxed) {
                 let unit = viewer.unit().expect("the viewer was cut off");
                 let mut seen = seen.lock().unwrap();
-                seen.push((Instant::now(), unit.timestamp, unit.is_keyframe));
+                seen.push((unit.arrived, unit.timestamp, unit.is_keyframe));
             }
         });
         Self {

@@ -2,7 +2,7 @@
 //! looking at each RTP packet. Whether pictures are right is for real players to say.
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +42,8 @@ pub enum Login {
 /// One picture's worth of RTP packets.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit {
+    /// When its first packet came.
+    pub arrived: Instant,
     /// RTP time.
     pub timestamp: u32,
     /// Whether an H.264 IDR slice or parameter set was in it.
@@ -239,6 +241,7 @@ impl Viewer {
                     None
                 }
                 _ => self.held.replace(Unit {
+                    arrived: Instant::now(),
                     timestamp,
                     is_keyframe,
                     is_gapless: is_next,
