@@ -3,12 +3,15 @@
 //! ffmpeg with `-re` shows no picture before its time, counted from the first one: like a player
 //! that never catches up, it keeps for ever what its start made it late. It starts with the cached
 //! GOP (as any viewer does) or with the next keyframe (`?start=live`); both should end as near to live.
+//!
+//! By default ffmpeg examines a stream for up to seconds before it starts its clock, and stays late by
+//! that; told not to (`-analyzeduration 0`), it shows what the relay alone makes late. Both are taken.
 use super::clip;
 use super::media::FPS;
 use super::process::Process;
 use super::subject::Subject;
 use super::throughput::median;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -23,24 +26,68 @@ const VIEWERS: u32 = 4;
 const AGE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(3);
 
-/// Milliseconds behind the camera.
-pub(super) struct Latency {
-    /// Viewers that began with the cached GOP.
-    pub(super) cached: Vec<f64>,
-    /// Viewers that waited for a keyframe.
-    pub(super) live: Vec<f64>,
-    /// Viewers that began with the cached GOP and follow no timestamps.
-    pub(super) unpaced: Vec<f64>,
+/// Viewers that start and play alike.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    name: &'static str,
+    /// Begins with the next keyframe instead of the cached GOP.
+    waits_for_keyframe: bool,
+    /// Shows no picture before its time.
+    is_paced: bool,
+    /// Examines the stream before it starts its clock.
+    examines: bool,
 }
+
+const CACHED: Kind = Kind {
+    name: "paced, from the cached GOP",
+    waits_for_keyframe: false,
+    is_paced: true,
+    examines: false,
+};
+const WAITED: Kind = Kind {
+    name: "paced, from a keyframe",
+    waits_for_keyframe: true,
+    ..CACHED
+};
+const KINDS: [Kind; 5] = [
+    CACHED,
+    WAITED,
+    Kind {
+        name: "paced, from the cached GOP, examined first",
+        examines: true,
+        ..CACHED
+    },
+    Kind {
+        name: "paced, from a keyframe, examined first",
+        examines: true,
+        ..WAITED
+    },
+    Kind {
+        name: "unpaced, from the cached GOP",
+        is_paced: false,
+        ..CACHED
+    },
+];
+
+/// For each kind how far its viewers are behind the camera, in milliseconds.
+pub(super) struct Latency(pub(super) Vec<(&'static str, Vec<f64>)>);
 
 impl Latency {
     pub(super) fn to_json(&self) -> Value {
-        json!({ "cached_gop_ms": self.cached, "live_ms": self.live, "unpaced_ms": self.unpaced })
+        self.0
+            .iter()
+            .map(|(name, late)| (*name, json!(late)))
+            .collect()
     }
 
     /// What the cached GOP costs at most: its worst viewer against the usual one that waited.
     pub(super) fn penalty(&self) -> f64 {
-        self.cached.iter().copied().fold(f64::NAN, f64::max) - median(self.live.iter().copied())
+        let of = |kind: Kind| {
+            let found = self.0.iter().find(|(name, _)| *name == kind.name);
+            found.map_or(&[][..], |(_, late)| late)
+        };
+        let worst = of(CACHED).iter().copied().fold(f64::NAN, f64::max);
+        worst - median(of(WAITED).iter().copied())
     }
 }
 
@@ -59,40 +106,43 @@ pub(super) fn measure(own: &Path, subject: &Subject, clip: &Path) -> Result<Late
     let args = ["fanout-readers", "--url", &running.url].map(str::to_owned);
     let mut first = Process::own(own, &args)?;
     first.answer()?;
-    let mut watching = [const { Vec::new() }; 3];
+    let mut watching = KINDS.map(|_| Vec::new());
     for viewer in 0..VIEWERS {
-        let kinds = [(&running.url, true), (&live, true), (&running.url, false)];
-        for (viewers, (url, is_paced)) in watching.iter_mut().zip(kinds) {
-            let url = url.clone();
-            viewers.push(thread::spawn(move || watch(&url, is_paced, start)));
+        for (viewers, kind) in watching.iter_mut().zip(KINDS) {
+            let url = if kind.waits_for_keyframe {
+                live.clone()
+            } else {
+                running.url.clone()
+            };
+            viewers.push(thread::spawn(move || watch(&url, kind, start)));
         }
         if viewer + 1 < VIEWERS {
             thread::sleep(Duration::from_secs(4) / VIEWERS + Duration::from_millis(20));
         }
     }
-    let mut latencies = watching.into_iter().map(|viewers| -> Result<Vec<f64>> {
+    let mut latencies = Vec::new();
+    for (viewers, kind) in watching.into_iter().zip(KINDS) {
         let join = |viewer: thread::JoinHandle<Result<f64>>| {
-            viewer
-                .join()
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("a viewer failed")))
+            viewer.join().unwrap_or_else(|_| bail!("a viewer failed"))
         };
-        viewers.into_iter().map(join).collect()
-    });
-    let mut next = || latencies.next().unwrap_or_else(|| Ok(Vec::new()));
-    Ok(Latency {
-        cached: next()?,
-        live: next()?,
-        unpaced: next()?,
-    })
+        latencies.push((
+            kind.name,
+            viewers.into_iter().map(join).collect::<Result<_>>()?,
+        ));
+    }
+    Ok(Latency(latencies))
 }
 
 /// One viewer's latency at its age of ten seconds, in milliseconds.
-fn watch(url: &str, is_paced: bool, start: f64) -> Result<f64> {
+fn watch(url: &str, kind: Kind, start: f64) -> Result<f64> {
     let (crop, size) = clip::squares();
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-loglevel", "fatal", "-threads", "1"]);
-    if is_paced {
+    if kind.is_paced {
         command.arg("-re");
+    }
+    if !kind.examines {
+        command.args(["-probesize", "32", "-analyzeduration", "0"]);
     }
     command.args(["-rtsp_transport", "tcp", "-i", url, "-an", "-vf", &crop]);
     command.args([

@@ -125,12 +125,14 @@ fn fanout(
                 .collect();
             for round in 1..=options.repeat {
                 for (subject, row) in everyone.iter().zip(&mut rows) {
+                    let (window, retries) = (options.window, options.retries);
                     let run = throughput::measure(
                         &programs.own,
                         subject,
                         bitrate,
                         readers,
-                        options.window,
+                        window,
+                        retries,
                     )?;
                     eprintln!(
                         "── {} Mbit/s, {readers} readers, {}, run {round}: {:.4} s/Gbit, others {:.0} %",

@@ -19,6 +19,7 @@ Then the time to the first decodable picture, and the latency ten seconds later.
   --mbit LIST         bitrates (2,4)
   --seconds N         measured window of a run (10)
   --repeat N          runs of each, in turns; the median counts (3)
+  --retries N         times that a run is taken again because others kept the processor busy (3)
   --only PART         fanout, first or latency
   --eyelet PROGRAM    measure this program instead of building one
   --peer NAME=PROGRAM[,ARGUMENT…]   measure another relay too (repeatable)
@@ -39,6 +40,7 @@ pub(super) struct Options {
     pub(super) bitrates: Vec<usize>,
     pub(super) window: Duration,
     pub(super) repeat: usize,
+    pub(super) retries: usize,
     pub(super) only: Option<Part>,
     pub(super) is_check: bool,
     pub(super) is_json: bool,
@@ -55,6 +57,7 @@ impl Options {
             bitrates: vec![2_000_000, 4_000_000],
             window: Duration::from_secs(10),
             repeat: 3,
+            retries: 3,
             only: None,
             is_check: false,
             is_json: false,
@@ -75,6 +78,7 @@ impl Options {
                 }
                 "--seconds" => options.window = Duration::from_secs(args.value(&name)?),
                 "--repeat" => options.repeat = args.value(&name)?,
+                "--retries" => options.retries = args.value(&name)?,
                 "--only" => {
                     options.only = Some(match args.text(&name)?.as_str() {
                         "fanout" => Part::Fanout,

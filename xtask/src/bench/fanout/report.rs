@@ -138,13 +138,10 @@ impl Report {
             }
         }
         for (name, latency) in &self.latency {
-            writeln!(
-                out,
-                "\nbehind live after 10 s, {name}: paced from the cached GOP {}, paced from a keyframe {}, unpaced {}",
-                milliseconds(&latency.cached),
-                milliseconds(&latency.live),
-                milliseconds(&latency.unpaced),
-            )?;
+            writeln!(out, "\nbehind live after 10 s, {name}:")?;
+            for (kind, late) in &latency.0 {
+                writeln!(out, "- {kind}: {}", milliseconds(late))?;
+            }
         }
         for note in self.notes.iter().chain(&self.missed()) {
             writeln!(out, "\n{note}")?;

@@ -13,9 +13,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// Share of one processor that others may take before a run is taken again.
 const MAX_OTHERS: f64 = 0.25;
 
-/// Runs that are taken again because others were busy.
-const MAX_RETRIES: usize = 3;
-
 /// One subject, one bitrate, one number of readers, once.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
@@ -73,9 +70,10 @@ pub(super) fn measure(
     bitrate: usize,
     readers: usize,
     window: Duration,
+    retries: usize,
 ) -> Result<Run> {
     let mut best = once(own, subject, bitrate, readers, window)?;
-    for _ in 0..MAX_RETRIES {
+    for _ in 0..retries {
         if !best.is_disturbed() {
             break;
         }
