@@ -8,7 +8,7 @@ use eyelet_tests::frames::Reference;
 use eyelet_tests::players::{self, Transport};
 use eyelet_tests::rtsp::Viewer;
 use eyelet_tests::world::House;
-use eyelet_tests::{require, tools};
+use eyelet_tests::{process, require, tools};
 
 /// A house with its camera, a gateway that knows it, and an agent beside the camera.
 pub(crate) struct Site {
@@ -100,6 +100,22 @@ fn an_h264_camera_behind_nat_plays_by_forward_and_by_restream() {
 #[test]
 fn an_h265_camera_behind_nat_plays_by_forward_and_by_restream() {
     plays_both_ways(Model::h265());
+}
+
+#[test]
+fn probe_reaches_a_camera_through_its_agent() {
+    if !is_possible() {
+        return;
+    }
+    let site = Site::build(Model::h264());
+    let url = site.camera.url_at("192.168.1.10:554");
+    let output = site
+        .gateway
+        .run(&["probe", &url, "--via", "shed", "--seconds", "3", "--json"]);
+    let talk = process::text(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["tracks"][0]["width"], 640, "{found}");
 }
 
 #[test]
