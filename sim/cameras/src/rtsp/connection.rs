@@ -127,8 +127,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 _ = faults.changed() => {}
                 _ = cuts.changed() => return Ok(()),
             }
-            if self.handle_events() {
-                self.flush(None).await?;
+            let is_closed = self.handle_events();
+            // Answers leave before any fault begins.
+            self.flush(None).await?;
+            if is_closed {
                 return self.io.shutdown().await;
             }
         }
