@@ -1,4 +1,4 @@
-//! A simulated RTSP camera on a fixed port: `cargo run -p sim-cameras --example camera -- 8654 [jpeg] [FAULT]`.
+//! A simulated RTSP camera on a fixed port: `cargo run -p sim-cameras --example camera -- 8654 [jpeg] [USER:PASSWORD] [FAULT]`.
 
 use sim_cameras::{Fault, RtspCamera};
 
@@ -11,6 +11,8 @@ async fn main() -> std::io::Result<()> {
             port = number;
         } else if argument == "jpeg" {
             camera = RtspCamera::jpeg();
+        } else if let Some((user, password)) = argument.split_once(':') {
+            camera = camera.with_login(user, password);
         } else {
             let fault: Fault = argument.parse().map_err(std::io::Error::other)?;
             camera = camera.with_fault(fault);
