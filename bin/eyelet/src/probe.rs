@@ -6,23 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use config::Source;
-use dialer::Direct;
+use dialer::{Dialer, Direct};
 use drivers::{DriverError, Report, Transport};
 use hub::StreamName;
 use media::Track;
+use tunnel::LocalDialer;
 
 use crate::cli::Probe;
-use crate::wiring;
+use crate::{files, wiring};
 
 /// How long the first picture may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
-    if let Some(agent) = &command.via {
-        bail!(
-            "--via {agent}: a probe through an agent needs the running gateway, which cannot be asked yet; add the camera with `via: {agent}` to the configuration and read its state on the dashboard"
-        );
-    }
     let source: Source = command.url.parse().context("this is no source")?;
     let mut camera = wiring::camera(StreamName::new("probe")?, &source)?;
     if command.udp {
@@ -36,7 +32,11 @@ pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
         "probing {source} for {} s …",
         command.seconds
     )?;
-    let found = drivers::probe(&*driver, &camera, Arc::new(Direct), length, PATIENCE).await;
+    let dialer: Arc<dyn Dialer> = match &command.via {
+        Some(agent) => Arc::new(LocalDialer::new(&files::load(&command.files)?.data, agent)),
+        None => Arc::new(Direct),
+    };
+    let found = drivers::probe(&*driver, &camera, dialer, length, PATIENCE).await;
     let mut out = std::io::stdout().lock();
     match found {
         Ok(report) if command.json => {

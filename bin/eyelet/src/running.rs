@@ -12,7 +12,7 @@ use outputs::rtsp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Forward, Gateway, GatewayConfig, Identity};
+use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor};
 
 use crate::{files, wiring};
 
@@ -35,6 +35,9 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     let store = files::open_store(config)?;
     let identity = Identity::load_or_create(&config.data)?;
     let gateway = Gateway::new(store.clone(), GatewayConfig::default());
+    let door = LocalDoor::bind(&config.data)
+        .await
+        .context("the door for commands cannot be opened")?;
     let hub = Arc::new(Hub::new());
     let users = config.rtsp.users.iter();
     let users = users
@@ -62,6 +65,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     for forward in forwards {
         tasks.spawn(forward.run(shutdown.clone()));
     }
+    tasks.spawn(door.serve(gateway.clone(), shutdown.clone()));
     tasks.spawn(rtsp_server.serve(shutdown.clone()));
     let state = AppState::new(Parts {
         hub: Arc::clone(&hub),

@@ -3,7 +3,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
 
 use hub::{Lease, Ring, Stream, StreamName};
-use media::Tracks;
 use tokio::task::AbortHandle;
 
 /// The muxers of one output: one task per stream, alive as long as somebody holds it.
@@ -81,16 +80,5 @@ impl<T> Muxer<T> {
 impl<T> Drop for Muxer<T> {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// Waits until the stream's tracks are known. The ring is what wakes: tracks are announced there.
-pub(crate) async fn wait_tracks(stream: &Stream) -> Tracks {
-    loop {
-        let head = stream.ring().head();
-        if let Some(tracks) = stream.tracks() {
-            return tracks;
-        }
-        stream.ring().wait(head).await;
     }
 }

@@ -1,5 +1,10 @@
 //! The RTSP server from its viewers' side: raw TCP clients against a stream published by the test.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on shall say where"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

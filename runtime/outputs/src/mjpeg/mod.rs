@@ -21,7 +21,7 @@ pub use session::Session;
 pub use snapshot::Snapshot;
 
 use crate::Error;
-use crate::muxers::{Muxers, wait_tracks};
+use crate::muxers::Muxers;
 
 /// This output's name in metrics and the API.
 pub const NAME: &str = "mjpeg";
@@ -77,7 +77,7 @@ impl Mjpeg {
     pub async fn session(&self, stream: &str, patience: Duration) -> Result<Session, Error> {
         let stream = self.find(stream)?;
         let lease = stream.lease();
-        let tracks = tokio::time::timeout(patience, wait_tracks(&stream)).await;
+        let tracks = tokio::time::timeout(patience, stream.wait_tracks()).await;
         let tracks = tracks.map_err(|_| timed_out(&stream, patience))?;
         check(&stream, &tracks)?;
         // A second of pictures is enough: who is further behind gets the newest.

@@ -8,7 +8,6 @@ use media::AccessUnit;
 
 use super::{check, picture, timed_out};
 use crate::Error;
-use crate::muxers::wait_tracks;
 
 /// One whole picture.
 #[derive(Clone, Debug)]
@@ -64,12 +63,12 @@ fn known(stream: &Stream) -> Option<Snapshot> {
 /// The next whole picture to arrive.
 async fn fresh(stream: &Stream) -> Result<Snapshot, Error> {
     let mut cursor = stream.ring().start(Start::Live);
-    check(stream, &wait_tracks(stream).await)?;
+    check(stream, &stream.wait_tracks().await)?;
     loop {
         match cursor.poll(stream.ring()) {
             Some(event) => {
                 if let Some(unit) = picture(&event) {
-                    check(stream, &wait_tracks(stream).await)?;
+                    check(stream, &stream.wait_tracks().await)?;
                     return Ok(Snapshot::of(unit));
                 }
             }

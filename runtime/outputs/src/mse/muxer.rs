@@ -8,7 +8,6 @@ use media::{AccessUnit, Tracks};
 
 use super::clock::Clock;
 use super::init::{Init, Layout};
-use crate::muxers::wait_tracks;
 
 /// One fragment, and the init segment that it needs.
 #[derive(Debug)]
@@ -275,7 +274,7 @@ pub(super) async fn run(lease: Lease, ring: Arc<Ring<Item>>) {
     let stream = lease.stream();
     let mut muxer = Muxer::default();
     let mut out = Vec::new();
-    let tracks = wait_tracks(stream).await;
+    let tracks = stream.wait_tracks().await;
     let mut cursor = stream.ring().start_oldest();
 
     // What is there already is looked through for the newest keyframe; the parameters in force
