@@ -76,6 +76,7 @@ fn quick() -> Vec<(&'static str, Result<()>)> {
                     "clippy",
                     "--workspace",
                     "--all-targets",
+                    "--keep-going",
                     "--quiet",
                     "--",
                     "-D",
@@ -89,7 +90,7 @@ fn quick() -> Vec<(&'static str, Result<()>)> {
 fn documentation() -> Result<()> {
     run::step(
         "documentation",
-        run::cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
+        run::cargo(&["doc", "--workspace", "--no-deps", "--keep-going", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }
