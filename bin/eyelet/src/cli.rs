@@ -72,7 +72,7 @@ pub(crate) struct Check {
 
 #[derive(Args, Debug)]
 pub(crate) struct Probe {
-    /// The source: rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH
+    /// The source: `rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH`
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 

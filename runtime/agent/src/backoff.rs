@@ -6,7 +6,7 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest pause in the first minute of an outage: what comes back within it is noticed within this time. A minute
 /// covers a router's reboot and a gateway's restart.
-const SHORT_CAP: Duration = Duration::from_secs(3);
+const SHORT_CAP: Duration = Duration::from_millis(1_500);
 /// Longest pause of all.
 const CAP: Duration = Duration::from_secs(15);
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);

@@ -25,8 +25,9 @@ use crate::{Error, pin};
 
 /// Longest way from the first SYN to the WebSocket, for one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for TCP in it. SYNs leave after 0, 1 and 3 s; a fresh attempt beats the fourth.
-const TCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for TCP in it. SYNs leave after 0 and 1 s; a fresh attempt beats the third, after 3 s, so that a
+/// gateway that comes back is found within 2 s.
+const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for the welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head start of each address before the next one is tried beside it.

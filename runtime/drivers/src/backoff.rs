@@ -5,7 +5,7 @@ const FIRST: Duration = Duration::from_millis(250);
 
 /// Longest wait. There are tries only while somebody watches, and whoever watches shall have the
 /// picture within 5 s of the camera's return.
-const LONGEST: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Wait after a refused login: many cameras lock their door for half an hour after five wrong
 /// passwords.

@@ -40,7 +40,7 @@ impl Default for GatewayConfig {
         Self {
             auth_timeout: Duration::from_secs(10),
             heartbeat: HeartbeatConfig::default(),
-            agent_wait: Duration::from_secs(5),
+            agent_wait: Duration::from_secs(10),
             open_timeout: Duration::from_secs(12),
         }
     }

@@ -15,7 +15,7 @@ impl Default for HeartbeatConfig {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(15),
-            busy: Duration::from_secs(5),
+            busy: Duration::from_secs(2),
             missed: 2,
         }
     }
@@ -148,14 +148,14 @@ mod tests {
         beat.handle_pong(0, t0);
         beat.handle_timeout(1_000_000, 0, t0 + 15 * S);
         beat.handle_pong(15_000_000, t0 + 15 * S);
-        assert_eq!(beat.poll_timeout(), t0 + 20 * S);
+        assert_eq!(beat.poll_timeout(), t0 + 17 * S);
     }
 
     #[test]
     fn a_silent_peer_is_dead_after_two_missed_pings() {
         let (mut beat, t0) = started();
-        assert_eq!(beat.handle_timeout(0, 0, t0 + 5 * S), Beat::Ping(5_000_000));
-        assert_eq!(beat.handle_timeout(0, 0, t0 + 10 * S), Beat::Dead);
+        assert_eq!(beat.handle_timeout(0, 0, t0 + 2 * S), Beat::Ping(2_000_000));
+        assert_eq!(beat.handle_timeout(0, 0, t0 + 4 * S), Beat::Dead);
     }
 
     #[test]
