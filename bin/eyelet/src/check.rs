@@ -17,12 +17,16 @@ pub(crate) fn run(command: &Check) -> anyhow::Result<()> {
     } else {
         writeln!(
             out,
-            "ok: {} cameras, {} forwards; HTTP on {}, RTSP on {}",
-            config.cameras.len(),
-            config.forwards.len(),
+            "ok: {}, {}; HTTP on {}, RTSP on {}",
+            count(config.cameras.len(), "camera"),
+            count(config.forwards.len(), "forward"),
             config.http.listen,
             config.rtsp.listen
         )?;
     }
     Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

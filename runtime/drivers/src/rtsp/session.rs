@@ -63,8 +63,7 @@ async fn reach(
         let text = "RTSP over UDP cannot pass an agent: leave out `transport: udp`".to_owned();
         return Err(DriverError::Configuration(text));
     }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let target = Target::new(host, url.port().unwrap_or(554));
+    let target = target(camera);
     let bridge = Bridge::open(&*context.dialer, &target)
         .await
         .map_err(|source| DriverError::Unreachable {
@@ -78,6 +77,15 @@ async fn reach(
         return Err(DriverError::Configuration(text));
     }
     Ok((url, Some(bridge)))
+}
+
+/// Where the camera is.
+fn target(camera: &Camera) -> Target {
+    let host = camera.url.host_str().unwrap_or_default();
+    Target::new(
+        host.trim_matches(['[', ']']),
+        camera.url.port().unwrap_or(554),
+    )
 }
 
 /// Sets up the first pictures and the first sound that can be carried; gives their indices.
@@ -211,7 +219,7 @@ fn explain(camera: &Camera, error: &retina::Error) -> DriverError {
         Some(404) => DriverError::NotFound { path, said },
         Some(_) => DriverError::Protocol(said),
         None if said.starts_with("Unable to connect") => DriverError::Unreachable {
-            target: camera.url.host_str().unwrap_or_default().to_owned(),
+            target: target(camera).to_string(),
             path: "directly".to_owned(),
             source: std::io::Error::other(said),
         },
