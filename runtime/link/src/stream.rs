@@ -16,7 +16,7 @@ const CHUNK_HEADER: usize = 2;
 /// that has not been ended both ways *resets* it: the peer's reads and writes fail with `ConnectionReset`, also
 /// after a shutdown. A stream whose session breaks fails likewise and never looks complete.
 ///
-/// Bytes travel in chunks of a two-byte length and up to [`MAX_CHUNK`] bytes; length zero is the end. The
+/// Bytes travel in chunks of a two-byte length and up to `MAX_CHUNK` bytes; length zero is the end. The
 /// multiplexer has an end-of-stream mark of its own, but after it was sent no reset can follow any more
 /// (a viewer that closes both ways would leave the camera talking to nobody), and a reset reads like an end.
 pub struct Stream {

@@ -1,6 +1,6 @@
 //! RTSP out: `rtsp://HOST:PORT/CAMERA`, over TCP and UDP.
 //!
-//! One [`muxer`] per stream packetises; one loop writes each block to all TCP viewers; a [`session`]
+//! One muxer per stream packetises; one loop writes each block to all TCP viewers; a session
 //! per connection talks RTSP. The first picture comes at once from the newest GOP, unless the URL
 //! ends in `?start=live`.
 
