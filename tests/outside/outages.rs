@@ -107,6 +107,7 @@ fn comes_back(length: Duration, fail: impl FnOnce(&mut Site), mend: impl FnOnce(
     fail(&mut site);
     sleep(length);
     mend(&mut site);
+    site.gateway.mark("the part is back");
     let took = watcher.next_after(Instant::now());
     eprintln!("the picture was back after {:.2} s", took.as_secs_f32());
     assert!(
@@ -116,6 +117,7 @@ fn comes_back(length: Duration, fail: impl FnOnce(&mut Site), mend: impl FnOnce(
     );
     sleep(Duration::from_secs(1));
     watcher.finish();
+    eprintln!("{}", site.gateway.process.text());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -83,6 +83,14 @@ impl Gateway {
             let answer = http::request(&self.host, self.http, "/readyz").ok()?;
             (answer.status == 200).then_some(())
         });
+    }
+
+    /// Writes a line among what it says, so that a reader of both sees what came first.
+    pub fn mark(&self, what: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seconds = now.as_secs() % 60;
+        let line = format!("── {seconds:02}.{:03}: {what}", now.subsec_millis());
+        self.process.note(line);
     }
 
     /// Its configuration file.

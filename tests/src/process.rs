@@ -48,6 +48,11 @@ impl Running {
         self.said().join("\n")
     }
 
+    /// Adds a line of the test's own.
+    pub fn note(&self, line: String) {
+        self.said.lock().unwrap().push(line);
+    }
+
     /// Waits for a line that `pick` finds something in.
     pub fn wait_for_line<T>(
         &mut self,
