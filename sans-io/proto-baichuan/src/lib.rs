@@ -1,0 +1,52 @@
+//! Reolink's Baichuan protocol, both halves: messages, logins, media, reliable UDP.
+//!
+//! Sections in the documentation are those of the protocol notes that this crate was built from.
+#![warn(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::disallowed_methods
+    )
+)]
+
+mod adpcm;
+mod cipher;
+mod error;
+mod framing;
+mod header;
+mod media;
+mod message;
+mod payloads;
+mod xml;
+
+pub use adpcm::{AdpcmState, NibbleOrder};
+pub use cipher::{AesKey, Encryption, legacy_hash, login_hash, xor};
+pub use error::Error;
+pub use framing::{Frame, FrameDecoder, MAX_BODY, MAX_SKIPPED};
+pub use header::{Class, DEVICE_MAGIC, Header, MAGIC, Tag, id};
+pub use media::{
+    MAX_EXTRA, MAX_FRAME_RATE, MAX_SIDE, MAX_VIDEO, MediaClock, MediaInfo, MediaPacket,
+    MediaParser, Video, VideoCodec,
+};
+pub use message::{Codec, MAX_BINARY, MAX_TO_CAMERA, Message, Payload, Role, extension};
+pub use payloads::{AlarmEvent, Battery, DeviceInfo, MAX_RATES, Preview, StreamKind, StreamTable};
+pub use xml::{Element, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_XML};
+
+#[cfg(test)]
+mod testing {
+    /// Bytes of a hex text; blanks and line ends are skipped.
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let byte = |pair: &[char]| pair.iter().collect::<String>();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&byte(pair), 16).unwrap())
+            .collect()
+    }
+}
