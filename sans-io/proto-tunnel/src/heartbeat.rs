@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 pub struct HeartbeatConfig {
     /// Between pings while nothing else flows. Below 30 s, where the shortest-lived NAT entries and proxies cut.
     pub idle: Duration,
-    /// Between pings while bytes flow: round-trip times stay fresh, and a cut is noticed sooner.
+    /// Between pings while bytes flow: round-trip times stay fresh, and a cut is noticed sooner. Also
+    /// how often it is looked whether bytes flow.
     pub busy: Duration,
     /// Unanswered pings in a row that mean the peer is gone.
     pub missed: u32,
@@ -15,7 +16,8 @@ impl Default for HeartbeatConfig {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(15),
-            busy: Duration::from_secs(2),
+            // A cut under traffic is known after two to three of these: within 5 s.
+            busy: Duration::from_millis(1_500),
             missed: 2,
         }
     }
@@ -39,9 +41,13 @@ pub struct Heartbeat {
     config: HeartbeatConfig,
     origin: Instant,
     last_ping: Option<Instant>,
+    last_look: Instant,
     received: u64,
     transferred: u64,
+    /// Whether bytes flowed before the last look, or the one before it.
     busy: bool,
+    /// Whether bytes flowed before the last look.
+    flowed: bool,
     unanswered: u32,
     round_trip: Option<Duration>,
 }
@@ -54,9 +60,11 @@ impl Heartbeat {
             config,
             origin: now,
             last_ping: None,
+            last_look: now,
             received: 0,
             transferred: 0,
             busy: false,
+            flowed: false,
             unanswered: 0,
             round_trip: None,
         }
@@ -65,6 +73,14 @@ impl Heartbeat {
     /// When [`Self::handle_timeout`] has to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
+        match self.last_ping {
+            None => self.origin,
+            Some(_) => (self.last_look + self.config.busy).min(self.next_ping()),
+        }
+    }
+
+    /// When the next ping is due.
+    fn next_ping(&self) -> Instant {
         let Some(last) = self.last_ping else {
             return self.origin;
         };
@@ -88,9 +104,16 @@ impl Heartbeat {
         // A ping and its pong, framed for the transport, stay below this; more means that somebody is watching.
         const QUIET_BYTES: u64 = 2048;
         let transferred = received.saturating_add(sent);
-        self.busy = transferred.saturating_sub(self.transferred) > QUIET_BYTES;
+        let flows = transferred.saturating_sub(self.transferred) > QUIET_BYTES;
+        // Traffic that has just ceased is asked about once more: it may have been cut.
+        self.busy = flows || self.flowed;
+        self.flowed = flows;
         self.received = received;
         self.transferred = transferred;
+        self.last_look = now;
+        if now < self.next_ping() {
+            return Beat::Wait;
+        }
         if self.unanswered >= self.config.missed {
             return Beat::Dead;
         }
@@ -134,7 +157,6 @@ mod tests {
         let (mut beat, t0) = started();
         beat.handle_pong(0, t0 + Duration::from_millis(40));
         assert_eq!(beat.round_trip(), Some(Duration::from_millis(40)));
-        assert_eq!(beat.poll_timeout(), t0 + 15 * S);
         assert_eq!(beat.handle_timeout(40, 40, t0 + 14 * S), Beat::Wait);
         assert_eq!(
             beat.handle_timeout(40, 40, t0 + 15 * S),
@@ -143,19 +165,43 @@ mod tests {
     }
 
     #[test]
-    fn traffic_shortens_the_interval() {
+    fn traffic_that_begins_between_two_pings_shortens_the_interval() {
         let (mut beat, t0) = started();
         beat.handle_pong(0, t0);
-        beat.handle_timeout(1_000_000, 0, t0 + 15 * S);
-        beat.handle_pong(15_000_000, t0 + 15 * S);
-        assert_eq!(beat.poll_timeout(), t0 + 17 * S);
+        assert_eq!(beat.handle_timeout(40, 40, t0 + 2 * S), Beat::Wait);
+        let ping = beat.handle_timeout(1_000_000, 0, t0 + 4 * S);
+        assert_eq!(ping, Beat::Ping(4_000_000));
     }
 
     #[test]
-    fn a_silent_peer_is_dead_after_two_missed_pings() {
+    fn a_peer_that_falls_silent_under_traffic_is_dead_within_five_seconds() {
         let (mut beat, t0) = started();
-        assert_eq!(beat.handle_timeout(0, 0, t0 + 2 * S), Beat::Ping(2_000_000));
-        assert_eq!(beat.handle_timeout(0, 0, t0 + 4 * S), Beat::Dead);
+        beat.handle_pong(0, t0);
+        let (mut now, mut received) = (t0, 0);
+        let cut = t0 + 10 * S;
+        let found = loop {
+            now = beat.poll_timeout().max(now);
+            received += if now < cut { 100_000 } else { 0 };
+            match beat.handle_timeout(received, 0, now) {
+                Beat::Dead => break now,
+                Beat::Ping(stamp) if now < cut => beat.handle_pong(stamp, now),
+                Beat::Ping(_) | Beat::Wait => {}
+            }
+        };
+        assert!(found - cut <= 5 * S, "{:?}", found - cut);
+    }
+
+    #[test]
+    fn a_peer_that_falls_silent_when_idle_is_dead_within_twenty_seconds() {
+        let (mut beat, t0) = started();
+        beat.handle_pong(0, t0);
+        let found = loop {
+            let now = beat.poll_timeout();
+            if beat.handle_timeout(40, 40, now) == Beat::Dead {
+                break now;
+            }
+        };
+        assert!(found - t0 <= 20 * S, "{:?}", found - t0);
     }
 
     #[test]
