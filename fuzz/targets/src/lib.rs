@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod format;
+pub mod jpeg;
 pub mod media;
 pub mod rtp;
 pub mod rtsp;
@@ -23,6 +24,9 @@ pub const TARGETS: &[Target] = &[
     ("format_h264", format::format_h264),
     ("format_h265", format::format_h265),
     ("format_jpeg", format::format_jpeg),
+    ("jpeg_multipart", jpeg::jpeg_multipart),
+    ("jpeg_scanner", jpeg::jpeg_scanner),
+    ("jpeg_udp", jpeg::jpeg_udp),
     ("media_nal", media::media_nal),
     ("rtp_depacketize", rtp::rtp_depacketize),
     ("rtp_jpeg", rtp::rtp_jpeg),
