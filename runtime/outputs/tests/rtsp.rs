@@ -345,6 +345,22 @@ async fn other_tracks_end_the_session_so_that_it_is_described_anew() {
 }
 
 #[tokio::test]
+async fn describing_again_does_not_stop_the_pictures() {
+    let world = world(&[]).await;
+    let mut publisher = world.stream.publisher();
+    publisher.announce(h264()).unwrap();
+    publish(&mut publisher, 0, 500, Instant::now());
+    let (mut client, _) = Client::play(&world, "").await;
+    within(5, client.access_unit()).await;
+    for (path, status) in [("porch", "200"), ("attic", "455")] {
+        let reply = within(5, client.request("DESCRIBE", path, "")).await;
+        assert_eq!(reply.split(' ').nth(1), Some(status), "{reply}");
+    }
+    publish(&mut publisher, 1, 500, Instant::now());
+    within(5, client.access_unit()).await;
+}
+
+#[tokio::test]
 async fn an_unknown_camera_is_not_found_and_garbage_is_refused() {
     let world = world(&[]).await;
     let mut client = Client::connect(&world).await;

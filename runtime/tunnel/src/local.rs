@@ -8,6 +8,7 @@
 //! ```
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,12 +58,16 @@ impl LocalDoor {
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => std::fs::remove_file(&path)?,
+            // Only this says that nobody listens; a living gateway that is merely busy keeps its socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(&path)?;
+            }
+            Err(error) => return Err(error),
         }
-        Ok(Self {
-            listener: UnixListener::bind(&path)?,
-            path,
-        })
+        let listener = UnixListener::bind(&path)?;
+        // The folder may have been there before, open to others.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
     }
 
     /// Serves commands until `shutdown`.
@@ -234,6 +239,33 @@ mod tests {
             error.to_string().contains("is `eyelet serve` running"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_the_owners_alone_whatever_the_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let _door = LocalDoor::bind(folder.path()).await.unwrap();
+        let socket = std::fs::metadata(folder.path().join(NAME)).unwrap();
+        assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_listens_on_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let door = LocalDoor::bind(folder.path()).await.unwrap();
+        let Err(error) = LocalDoor::bind(folder.path()).await else {
+            panic!("the first one has the socket")
+        };
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(door);
+        assert!(!path.exists());
+        // Not a socket's refusal, so nothing is known of who is there.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(LocalDoor::bind(folder.path()).await.is_err());
+        assert!(path.is_symlink());
     }
 
     #[tokio::test]

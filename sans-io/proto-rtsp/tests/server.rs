@@ -141,6 +141,21 @@ fn requests_out_of_order_are_refused_by_number_and_the_connection_goes_on() {
 }
 
 #[test]
+fn a_playing_session_may_describe_its_own_stream_and_no_other() {
+    let mut peer = Peer::new(|_| ());
+    peer.set_up_both();
+    peer.ask(&Request::new(Method::Play, URI, 4));
+    let mut describe = |uri: &str| peer.ask(&Request::new(Method::Describe, uri, 5)).status.0;
+    assert_eq!(describe("rtsp://127.0.0.1:8554/attic"), 455);
+    assert_eq!(describe(URI), 200);
+    assert!(peer.server.is_playing());
+    assert_eq!(peer.events, []);
+    peer.ask(&Request::new(Method::Pause, URI, 6));
+    let attic = Request::new(Method::Describe, "rtsp://127.0.0.1:8554/attic", 7);
+    assert_eq!(peer.ask(&attic).status.0, 404);
+}
+
+#[test]
 fn channels_are_the_tracks_own_unless_the_player_may_choose() {
     for (is_fixed, expected) in [(true, "2-3"), (false, "8-9")] {
         let mut peer = Peer::new(|config| config.has_fixed_channels = is_fixed);

@@ -211,6 +211,7 @@ fn explain(camera: &Camera, error: &retina::Error) -> DriverError {
         Some(query) => format!("{}?{query}", camera.url.path()),
         None => camera.url.path().to_owned(),
     };
+    let path = without_secrets(&path);
     match error.status_code() {
         Some(401 | 403) => DriverError::Login {
             user: camera.user.clone(),
@@ -231,5 +232,55 @@ fn explain(camera: &Camera, error: &retina::Error) -> DriverError {
             DriverError::Closed(said)
         }
         None => DriverError::Protocol(said),
+    }
+}
+
+/// Path and query with `***` for every `password=…` and the like: some cameras want their login there, and the text ends
+/// in logs and on the dashboard.
+fn without_secrets(path: &str) -> String {
+    const WORDS: [&str; 6] = ["pass", "pwd", "token", "auth", "key", "secret"];
+    path.split_inclusive(['&', '/', '?'])
+        .map(|piece| {
+            let (parameter, end) = match piece.strip_suffix(['&', '/', '?']) {
+                Some(parameter) => (parameter, &piece[parameter.len()..]),
+                None => (piece, ""),
+            };
+            let lower = parameter.to_ascii_lowercase();
+            let word = WORDS.iter().filter_map(|word| lower.find(word)).min();
+            let value = word.and_then(|word| Some(word + lower[word..].find('=')? + 1));
+            match value {
+                Some(value) => format!("{}***{end}", &parameter[..value]),
+                None => piece.to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_an_error_shows_no_password() {
+        for (path, shown) in [
+            ("/stream1", "/stream1"),
+            (
+                "/cam/realmonitor?channel=1&subtype=0",
+                "/cam/realmonitor?channel=1&subtype=0",
+            ),
+            ("/x?password=hunter2", "/x?password=***"),
+            (
+                "/user=admin&password=hunter2&channel=1&stream=0.sdp?",
+                "/user=admin&password=***&channel=1&stream=0.sdp?",
+            ),
+            (
+                "/user=admin_Password=hunter2_channel=1",
+                "/user=admin_Password=***",
+            ),
+            ("/passage/pwd=a=b/x", "/passage/pwd=***/x"),
+            ("/x?passcode=hunter2&", "/x?passcode=***&"),
+        ] {
+            assert_eq!(without_secrets(path), shown);
+        }
     }
 }

@@ -227,8 +227,8 @@ impl Session<'_> {
         }
     }
 
+    /// Leaves what is playing alone: a player may ask again about the stream that it watches.
     async fn describe(&mut self, path: &str) -> Result<Description, Status> {
-        self.stop();
         let stream = self.server.hub.stream(path).ok_or(Status::NOT_FOUND)?;
         let lease = stream.lease();
         let Ok(tracks) = tokio::time::timeout(DESCRIBE_PATIENCE, stream.wait_tracks()).await else {

@@ -111,6 +111,14 @@ impl Server {
         if refuses_sdp {
             return Err(Response::to(&request, Status::NOT_ACCEPTABLE));
         }
+        let is_other = self.described.as_ref().is_some_and(|d| d.path != uri.path);
+        if self.is_playing() && is_other {
+            // One session, one stream; asking again about the same one disturbs nothing.
+            return Err(Response::to(
+                &request,
+                Status::METHOD_NOT_VALID_IN_THIS_STATE,
+            ));
+        }
         self.ask_description(request, uri);
         Ok(())
     }
