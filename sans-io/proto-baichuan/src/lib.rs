@@ -17,16 +17,19 @@
 
 mod adpcm;
 mod cipher;
+mod device;
 mod error;
 mod framing;
 mod header;
 mod media;
 mod message;
 mod payloads;
+mod session;
 mod xml;
 
 pub use adpcm::{AdpcmState, NibbleOrder};
 pub use cipher::{AesKey, Encryption, legacy_hash, login_hash, xor};
+pub use device::{Device, DeviceConfig, DeviceEvent, DeviceStream, MAX_PREVIEWS};
 pub use error::Error;
 pub use framing::{Frame, FrameDecoder, MAX_BODY, MAX_SKIPPED};
 pub use header::{Class, DEVICE_MAGIC, Header, MAGIC, Tag, id};
@@ -36,6 +39,10 @@ pub use media::{
 };
 pub use message::{Codec, MAX_BINARY, MAX_TO_CAMERA, Message, Payload, Role, extension};
 pub use payloads::{AlarmEvent, Battery, DeviceInfo, MAX_RATES, Preview, StreamKind, StreamTable};
+pub use session::{
+    CloseReason, Hello, MAX_NONCE, MAX_PENDING, MAX_SNAPSHOT, RequestId, Session, SessionConfig,
+    SessionEvent, StreamId,
+};
 pub use xml::{Element, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_XML};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! A camera fetches its configuration over HTTP , connects to TCP 6123 and registers. Then it
 //! stands by until the cloud asks for pictures: it opens UDP, is probed, and sends media there.
 //! [`CloudSession`] is the cloud's half of that. In access-point mode the camera is the server and everything runs over
-//! one TCP connection: `Client` speaks to it. `Device` is the camera in both modes, for tests and simulators.
+//! one TCP connection: [`Client`] speaks to it. [`Device`] is the camera in both modes, for tests and simulators.
 //!
 //! The parts are usable alone: [`Frame`] and [`FrameDecoder`], [`Message`], [`Receiver`].
 //!
@@ -29,8 +29,10 @@
 pub mod audio;
 mod base_info;
 mod channel;
+mod client;
 mod cloud;
 mod command;
+mod device;
 mod error;
 mod frame;
 mod json;
@@ -42,11 +44,15 @@ mod uid;
 
 pub use base_info::BaseInfo;
 pub use channel::{Channel, Transmit};
+pub use client::{Client, ClientConfig, ClientEvent, MAX_REQUESTS};
 pub use cloud::{
     CloseReason, CloudConfig, CloudEvent, CloudSession, Datagram, LiveFailure, MAX_COMMANDS,
     MAX_UNREADABLE, address_answer,
 };
 pub use command::{Command, Flip, MAX_WIFI_KEY, MAX_WIFI_NAME, Media, Wifi};
+pub use device::{
+    Bootstrap, Confirmation, Device, DeviceConfig, DeviceEvent, HEARTBEAT_EVERY, Profile,
+};
 pub use error::Error;
 pub use frame::{
     Cmd, Frame, FrameDecoder, HEADER_LEN, MAX_FRAME, MAX_PAYLOAD, MEDIA_PAYLOAD, Side, flag,
