@@ -48,6 +48,11 @@ impl Row {
         self.runs.iter().map(|run| run.resident).max().unwrap_or(0)
     }
 
+    /// Most that was ever resident, with all viewers' starts.
+    fn peak(&self) -> u64 {
+        self.runs.iter().map(|run| run.peak).max().unwrap_or(0)
+    }
+
     fn lost(&self) -> u64 {
         self.runs.iter().map(|run| run.lost + run.failed).sum()
     }
@@ -93,7 +98,7 @@ impl Report {
         if !self.rows.is_empty() {
             writeln!(
                 out,
-                "| Mbit/s | readers | program | CPU s/Gbit | of it in the program | ratio to floor | runs | % of a core | RSS MB | lost | readers' CPU % | others' CPU % |\n\
+                "| Mbit/s | readers | program | CPU s/Gbit | of it in the program | ratio to floor | runs | % of a core | RSS MB (peak) | lost | readers' CPU % | others' CPU % |\n\
                  | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
             )?;
         }
@@ -101,7 +106,7 @@ impl Report {
             let (least, most) = self.spread(row);
             writeln!(
                 out,
-                "| {} | {} | {} | {:.4} | {:.4} | {:.2} | {:.2}–{:.2} | {:.1} | {:.1} | {} | {:.0} | {:.0}{} |",
+                "| {} | {} | {} | {:.4} | {:.4} | {:.2} | {:.2}–{:.2} | {:.1} | {:.1} ({:.1}) | {} | {:.0} | {:.0}{} |",
                 row.bitrate / 1_000_000,
                 row.readers,
                 row.subject,
@@ -112,6 +117,7 @@ impl Report {
                 most,
                 row.median(|run| 100.0 * (run.user + run.system) / run.seconds),
                 row.resident() as f64 / 1e6,
+                row.peak() as f64 / 1e6,
                 row.lost(),
                 row.median(|run| 100.0 * run.readers_share),
                 row.median(|run| 100.0 * run.others_share),

@@ -119,9 +119,9 @@ impl Subject {
             }
             Kind::MediaMtx(program) => {
                 let text = format!(
-                    "logLevel: error\nrtspAddress: 127.0.0.1:{port}\nprotocols: [tcp]\n\
+                    "logLevel: error\nrtspAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]\n\
                      rtmp: no\nhls: no\nwebrtc: no\nsrt: no\n\
-                     paths:\n  cam:\n    source: {source}\n    sourceProtocol: tcp\n"
+                     paths:\n  cam:\n    source: {source}\n    rtspTransport: tcp\n"
                 );
                 (program, vec![write("mediamtx.yml", text)?])
             }
