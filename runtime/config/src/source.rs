@@ -41,20 +41,20 @@ macro_rules! schemes {
 // A new driver adds its line here.
 schemes! {
     Rtsp = "rtsp", port 554;
+    JpegTcp = "jpeg+tcp", port 1234;
+    MjpegHttp = "mjpeg+http", port 80;
+    Http = "http", port 80;
 }
 
 /// Schemes that have a meaning in Eyelet but no driver yet; they get another message than a typing
 /// error does.
-const WITHOUT_DRIVER: [&str; 10] = [
+const WITHOUT_DRIVER: [&str; 7] = [
     "rtsps",
     "reolink",
     "reolink+uid",
     "a9",
-    "jpeg+tcp",
     "jpeg+push",
     "jpeg+udp",
-    "mjpeg+http",
-    "http",
     "https",
 ];
 
@@ -294,10 +294,10 @@ fn is_clearly_a_host(host: &str) -> bool {
 }
 
 fn no_host(scheme: Scheme) -> SourceError {
-    let scheme = scheme.as_str();
     SourceError(format!(
-        "expected a host after {scheme}://, such as 192.168.1.10 or camera.local:{}",
-        554
+        "expected a host after {}://, such as 192.168.1.10 or camera.local:{}",
+        scheme.as_str(),
+        scheme.default_port()
     ))
 }
 

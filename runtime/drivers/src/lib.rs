@@ -9,9 +9,13 @@
 mod backoff;
 mod camera;
 mod error;
+mod jpeg;
+mod mjpeg_http;
 mod probe;
 mod rtsp;
 mod supervisor;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
@@ -53,13 +57,18 @@ pub struct DriverContext {
 }
 
 /// The URL schemes that have a driver.
-pub const SCHEMES: &[&str] = &["rtsp"];
+pub const SCHEMES: &[&str] = &["rtsp", "jpeg+tcp", "mjpeg+http", "http"];
 
 /// The driver for a URL scheme.
 #[must_use]
 pub fn driver(scheme: &str) -> Option<Box<dyn Driver>> {
     match scheme {
         "rtsp" => Some(Box::new(rtsp::Rtsp)),
+        "jpeg+tcp" => Some(Box::new(jpeg::JpegTcp)),
+        "mjpeg+http" => Some(Box::new(mjpeg_http::MjpegHttp {
+            scheme: "mjpeg+http",
+        })),
+        "http" => Some(Box::new(mjpeg_http::MjpegHttp { scheme: "http" })),
         _ => None,
     }
 }
