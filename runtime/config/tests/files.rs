@@ -146,6 +146,7 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
 
 #[test]
 fn all_problems_are_reported_at_once_and_in_order() {
+    let schemes: Vec<&str> = config::Scheme::ALL.iter().map(|s| s.as_str()).collect();
     assert_problems(
         r#"http: { listen: ":8080", public: "a b" }
 rtsp: { listen: 8554 }
@@ -165,7 +166,10 @@ forwards:
             "eyelet.yaml:1:34: http.public: expected a host and a port such as \"eyelet.example.com:8080\", found \"a b\"",
             "eyelet.yaml:2:17: rtsp.listen: expected an address and a port such as \"127.0.0.1:8080\", found \"8554\"; for every address of this machine write \"0.0.0.0:8554\"",
             "eyelet.yaml:4:3: \"a/b\" cannot name a camera: a name is 1 to 64 letters, digits, '_', '-' or '.', and not dots alone",
-            "eyelet.yaml:5:16: cameras.c.source: unknown scheme rtspz://; did you mean rtsp://?",
+            &format!(
+                "eyelet.yaml:5:16: cameras.c.source: unknown scheme rtspz://; did you mean rtsp://? (this build has: {})",
+                schemes.join(", ")
+            ),
             "eyelet.yaml:5:42: cameras.c.idle: expected a duration such as \"10s\", \"500ms\" or \"2m\", found \"10\"; the unit is missing",
             "eyelet.yaml:5:57: cameras.c.transport: expected tcp or udp, found \"tpc\"",
             "eyelet.yaml:5:67: cameras.c.via: \"no way\" cannot be an agent's name: it needs 1 to 63 letters, digits, \"-\", \"_\" or \".\", the first a letter or digit",
