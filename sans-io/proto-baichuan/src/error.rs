@@ -44,6 +44,14 @@ pub enum Error {
         /// Which field.
         field: &'static str,
     },
+    /// A device does not do what it was asked.
+    #[error("the camera answered {command} with status {status}: {}", status_text(*.status))]
+    Refused {
+        /// What it was asked.
+        command: &'static str,
+        /// What it answered.
+        status: u16,
+    },
     /// An encryption mode that nobody described.
     #[error("the camera chose the unknown encryption mode {0:#04x}")]
     UnknownEncryption(u8),
@@ -63,7 +71,28 @@ pub enum Error {
         /// The number that was due.
         expected: u32,
     },
+    /// Nothing acknowledges what is sent.
+    #[error(
+        "packet {packet} was sent {tries} times and never acknowledged; the other side is gone"
+    )]
+    Unacknowledged {
+        /// Its number.
+        packet: u32,
+        /// How often it was sent.
+        tries: u32,
+    },
     /// A command that the session's state does not allow.
     #[error("{0}")]
     Misuse(&'static str),
+}
+
+/// What a status means to a person (section 2.1).
+fn status_text(status: u16) -> &'static str {
+    match status {
+        400 => "this model does not do it, or it is not ready yet",
+        401 => "this user may not do it",
+        406 => "it is bound to an account and refuses local commands",
+        422 => "somebody else talks through it",
+        _ => "no meaning is known",
+    }
 }

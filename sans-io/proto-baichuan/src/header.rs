@@ -21,6 +21,7 @@ pub mod id {
     pub const PTZ_CONTROL: u32 = 18;
     pub const PTZ_PRESET: u32 = 19;
     pub const REBOOT: u32 = 23;
+    pub const VIDEO_INPUT_GET: u32 = 26;
     pub const START_ALARM: u32 = 31;
     pub const ALARM_EVENT_LIST: u32 = 33;
     pub const VIDEO_INPUT: u32 = 78;
@@ -28,6 +29,7 @@ pub mod id {
     pub const VERSION_INFO: u32 = 80;
     pub const LINK_TYPE: u32 = 93;
     pub const SYSTEM_GENERAL: u32 = 104;
+    pub const SYSTEM_GENERAL_SET: u32 = 105;
     pub const SNAP: u32 = 109;
     pub const UID: u32 = 114;
     pub const WIFI_SIGNAL: u32 = 115;
@@ -36,6 +38,7 @@ pub mod id {
     pub const ABILITY_INFO: u32 = 151;
     pub const REQUEST_IFRAME: u32 = 189;
     pub const PTZ_PRESET_LIST: u32 = 190;
+    pub const START_ALARM_REPORT: u32 = 192;
     pub const SUPPORT: u32 = 199;
     pub const TALK_CONFIG: u32 = 201;
     pub const TALK: u32 = 202;
@@ -49,8 +52,18 @@ pub mod id {
     pub const BATTERY_INFO: u32 = 253;
     pub const AUDIO_PLAY: u32 = 263;
     pub const FLOODLIGHT_MANUAL: u32 = 288;
+    pub const FLOODLIGHT_TASK_OLD: u32 = 289;
+    pub const FLOODLIGHT_TASK_SET: u32 = 290;
     pub const FLOODLIGHT_STATUS_LIST: u32 = 291;
+    pub const ZOOM_FOCUS: u32 = 294;
+    pub const ZOOM_FOCUS_START: u32 = 295;
+    pub const VERSION_INFO_CHANNEL: u32 = 318;
+    pub const FLOODLIGHT_TASK: u32 = 438;
+    pub const PTZ_MOVING: u32 = 542;
+    pub const SIREN_STATUS_LIST: u32 = 547;
     pub const SLEEP_STATE: u32 = 574;
+    pub const SLEEP_STATE_SET: u32 = 575;
+    pub const CONFIG_CHANGED: u32 = 580;
     pub const SLEEP_STATUS: u32 = 623;
 }
 

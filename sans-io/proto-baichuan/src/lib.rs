@@ -16,19 +16,28 @@
 )]
 
 mod adpcm;
+pub mod bcudp;
 mod cipher;
+mod command;
 mod device;
 mod error;
 mod framing;
 mod header;
 mod media;
 mod message;
+mod notice;
 mod payloads;
 mod session;
 mod xml;
 
 pub use adpcm::{AdpcmState, NibbleOrder};
 pub use cipher::{AesKey, Encryption, legacy_hash, login_hash, xor};
+pub use command::{
+    Abilities, Ability, Answer, CameraTime, Capabilities, ChannelStatus, Command, FloodlightTask,
+    Infrared, Led, MAX_ABILITIES, MAX_CHANNELS, MAX_PRESETS, MAX_TALK_FORMATS, Pir, Preset,
+    PtzMotion, Range, Siren, Support, TalkAbility, TalkConfig, TalkEncoder, TalkFormat, Version,
+    ZoomFocus,
+};
 pub use device::{Device, DeviceConfig, DeviceEvent, DeviceStream, MAX_PREVIEWS};
 pub use error::Error;
 pub use framing::{Frame, FrameDecoder, MAX_BODY, MAX_SKIPPED};
@@ -38,7 +47,8 @@ pub use media::{
     MediaParser, Video, VideoCodec,
 };
 pub use message::{Codec, MAX_BINARY, MAX_TO_CAMERA, Message, Payload, Role, extension};
-pub use payloads::{AlarmEvent, Battery, DeviceInfo, MAX_RATES, Preview, StreamKind, StreamTable};
+pub use notice::{AlarmEvent, AlarmKind, Notice};
+pub use payloads::{Battery, DeviceInfo, MAX_RATES, Preview, StreamKind, StreamTable};
 pub use session::{
     CloseReason, Hello, MAX_NONCE, MAX_PENDING, MAX_SNAPSHOT, RequestId, Session, SessionConfig,
     SessionEvent, StreamId,

@@ -34,6 +34,15 @@ impl Payload {
         Self::Xml(Element::new("body").containing(command))
     }
 
+    /// The first command element, whatever its name.
+    #[must_use]
+    pub fn first(&self) -> Option<&Element> {
+        match self {
+            Self::Xml(body) => body.children.first(),
+            Self::None | Self::Binary(_) => None,
+        }
+    }
+
     /// The command element of that name.
     #[must_use]
     pub fn command(&self, name: &str) -> Option<&Element> {

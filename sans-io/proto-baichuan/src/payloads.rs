@@ -182,6 +182,39 @@ impl StreamTable {
         }
         rows
     }
+
+    /// A `StreamInfoList` of these rows, one `StreamInfo` for each channel mask in the order of the rows.
+    #[must_use]
+    pub fn to_xml(rows: &[Self]) -> Element {
+        let mut list = Element::versioned("StreamInfoList");
+        for row in rows {
+            let rates = |rates: &[u32]| {
+                let words: Vec<String> = rates.iter().map(u32::to_string).collect();
+                words.join(",")
+            };
+            let table = Element::new("encodeTable")
+                .with("type", row.kind.name())
+                .containing(
+                    Element::new("resolution")
+                        .with("width", row.width)
+                        .with("height", row.height),
+                )
+                .with("defaultFramerate", row.default_frame_rate.unwrap_or(0))
+                .with("defaultBitrate", row.default_bit_rate.unwrap_or(0))
+                .with("framerateTable", rates(&row.frame_rates))
+                .with("bitrateTable", rates(&row.bit_rates));
+            let same = |info: &Element| info.number("channelBits") == Some(row.channel_bits);
+            match list.children.last_mut().filter(|info| same(info)) {
+                Some(info) => info.children.push(table),
+                None => list.children.push(
+                    Element::new("StreamInfo")
+                        .with("channelBits", row.channel_bits)
+                        .containing(table),
+                ),
+            }
+        }
+        list
+    }
 }
 
 /// A battery's state (section 7.4).
@@ -244,55 +277,6 @@ impl Battery {
     }
 }
 
-/// What one channel notices, a state and no edge (section 7.5).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlarmEvent {
-    /// Which channel.
-    pub channel: u8,
-    /// `MD`, `visitor` and others; empty at rest.
-    pub status: Vec<String>,
-    /// `people`, `vehicle` and others; empty at rest.
-    pub ai: Vec<String>,
-    /// Whether the camera records.
-    pub is_recording: bool,
-}
-
-impl AlarmEvent {
-    /// Reads an `AlarmEventList`.
-    #[must_use]
-    pub fn from_xml(list: &Element) -> Vec<Self> {
-        let words = |event: &Element, name: &str| -> Vec<String> {
-            let text = event.value(name).unwrap_or_default();
-            let words = text.split(',').map(str::trim);
-            let words = words.filter(|word| !word.is_empty() && *word != "none");
-            words.map(str::to_owned).take(MAX_RATES).collect()
-        };
-        list.all("AlarmEvent")
-            .map(|event| Self {
-                channel: event.number("channelId").unwrap_or(0),
-                status: words(event, "status"),
-                ai: words(event, "AItype"),
-                is_recording: event.number::<u8>("recording") == Some(1),
-            })
-            .collect()
-    }
-
-    /// The element of one channel.
-    #[must_use]
-    pub fn to_xml(&self) -> Element {
-        let list = |words: &[String]| match words {
-            [] => "none".to_owned(),
-            words => words.join(","),
-        };
-        Element::versioned("AlarmEvent")
-            .with("channelId", self.channel)
-            .with("status", list(&self.status))
-            .with("AItype", list(&self.ai))
-            .with("recording", u8::from(self.is_recording))
-            .with("timeStamp", 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,18 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_is_a_state_that_survives_the_wire() {
-        let alarm = AlarmEvent {
-            channel: 2,
-            status: vec!["MD".to_owned(), "visitor".to_owned()],
-            ai: Vec::new(),
-            is_recording: true,
-        };
-        let list = Element::versioned("AlarmEventList").containing(alarm.to_xml());
-        assert_eq!(AlarmEvent::from_xml(&list), [alarm]);
-    }
-
-    #[test]
     fn a_stream_table_is_read_row_by_row() {
         let table = Element::new("encodeTable")
             .with("type", "subStream")
@@ -336,6 +308,7 @@ mod tests {
                     .with("height", 360),
             )
             .with("defaultFramerate", 10)
+            .with("defaultBitrate", 256)
             .with("framerateTable", "15, 10,x,4");
         let info = Element::new("StreamInfo")
             .with("channelBits", 1)
@@ -345,5 +318,6 @@ mod tests {
         assert_eq!(rows[0].kind, StreamKind::Sub);
         assert_eq!((rows[0].width, rows[0].height), (640, 360));
         assert_eq!(rows[0].frame_rates, [15, 10, 4]);
+        assert_eq!(StreamTable::from_xml(&StreamTable::to_xml(&rows)), rows);
     }
 }

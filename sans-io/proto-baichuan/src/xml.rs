@@ -72,6 +72,24 @@ impl Element {
         self
     }
 
+    /// Gives the first child of that name this text, or adds one: for what is read, changed and sent back.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        let text = value.to_string();
+        match self.children.iter_mut().find(|child| child.name == name) {
+            Some(child) => child.text = text,
+            None => self.children.push(Self {
+                text,
+                ..Self::new(name)
+            }),
+        }
+    }
+
+    /// Whether the number in the first child of that name is 1; None if there is no such number.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.number::<i64>(name).map(|number| number == 1)
+    }
+
     /// The first child of that name.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Self> {
