@@ -25,6 +25,13 @@ pub(crate) fn unit(index: u64) -> Bytes {
     CHIME.slice(start..start + UNIT_SAMPLES)
 }
 
+/// So many samples from the one at `index` on, for ever.
+pub(crate) fn samples(index: u64, count: usize) -> impl Iterator<Item = i16> {
+    let period = (SAMPLE_RATE as usize * PERIOD_SECONDS) as u64;
+    (index..index + count as u64)
+        .map(move |at| sample((at % period) as f64 / f64::from(SAMPLE_RATE)))
+}
+
 /// Two notes, a third apart, each a sine that dies away.
 fn sample(time: f64) -> i16 {
     let note = |start: f64, frequency: f64| {

@@ -66,7 +66,7 @@ fn join(nals: &[&[u8]]) -> (Bytes, bool) {
 }
 
 /// The NAL units between start codes.
-fn split_annex_b(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn split_annex_b(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let starts: Vec<usize> = memchr::memmem::find_iter(bytes, &[0, 0, 1]).collect();
     let ends: Vec<usize> = starts
         .iter()

@@ -19,8 +19,13 @@ mod chime;
 mod clip;
 mod fault;
 mod font;
+mod reolink;
 mod rtsp;
 mod source;
 
 pub use fault::{Fault, FaultError, FaultKind};
+pub use reolink::{
+    ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkModel, ReolinkServers,
+    ReolinkVideo,
+};
 pub use rtsp::RtspCamera;

@@ -158,7 +158,7 @@ impl RtspCamera {
 }
 
 /// Different at each start. A simulated camera's secrets protect nothing, so the clock is enough.
-fn seed() -> [u8; 32] {
+pub(crate) fn seed() -> [u8; 32] {
     static STARTS: AtomicU64 = AtomicU64::new(0);
     let start = STARTS.fetch_add(1, Ordering::Relaxed);
     let mut state = wall_time().as_nanos() as u64 ^ start.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -170,7 +170,7 @@ fn seed() -> [u8; 32] {
 }
 
 /// One step of SplitMix64.
-fn mix(state: &mut u64) -> u64 {
+pub(crate) fn mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
