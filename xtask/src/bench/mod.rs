@@ -1,13 +1,23 @@
 //! Benchmarks, as ratios within one run on one machine, never as absolute times.
+mod args;
+mod counts;
 mod fanout;
+mod mjpeg;
+mod process;
+mod rows;
+mod subject;
+mod throughput;
 
+use crate::run as programs;
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 
 const USAGE: &str = "\
 usage: cargo xtask bench NAME [ARGS]
 
   fanout    processor time and memory of one RTSP stream and many readers, beside the kernel's floor
             (`cargo xtask bench fanout --help`)
+  mjpeg     the same for motion JPEG over HTTP (`cargo xtask bench mjpeg --help`)
 ";
 
 /// Runs the benchmark that `args` names.
@@ -15,13 +25,46 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
         Some("fanout") => fanout::run(rest),
-        // The benchmark's own child processes, so that each one's processor time is its own.
+        Some("mjpeg") => mjpeg::run(rest),
+        // The benchmarks' own child processes, so that each one's processor time is its own.
         Some("fanout-source") => fanout::source::run(rest),
         Some("fanout-readers") => fanout::readers::run(rest),
+        Some("mjpeg-source") => mjpeg::source::run(rest),
+        Some("mjpeg-readers") => mjpeg::readers::run(rest),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");
             Ok(())
         }
         Some(other) => bail!("no benchmark named {other:?}\n{USAGE}"),
+    }
+}
+
+/// What is run to measure.
+struct Programs {
+    /// This program, optimised: the floor must not pay for a debug build.
+    own: PathBuf,
+    eyelet: Option<PathBuf>,
+    /// Where media are kept between runs.
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds what is not given. Without `has_eyelet` there is none to be measured.
+    fn build(eyelet: Option<PathBuf>, has_eyelet: bool) -> Result<Self> {
+        let target = programs::target_dir()?;
+        let mut packages = vec!["--package", "xtask"];
+        if has_eyelet && eyelet.is_none() {
+            packages.extend(["--package", "eyelet"]);
+        }
+        let mut cargo = programs::cargo(&["build", "--release", "--quiet"]);
+        // Standard output is for results.
+        cargo.args(packages).stdout(std::process::Stdio::null());
+        programs::step("release build", &mut cargo)?;
+        let eyelet = eyelet.unwrap_or_else(|| target.join("release/eyelet"));
+        Ok(Self {
+            own: target.join("release/xtask"),
+            eyelet: has_eyelet.then_some(eyelet),
+            folder: target.join("bench"),
+        })
     }
 }

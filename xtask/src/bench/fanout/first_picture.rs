@@ -2,9 +2,9 @@
 use super::clip;
 use super::framing::Framing;
 use super::media::to_annexb;
-use super::process::Process;
-use super::subject::Subject;
-use super::throughput::{floats, median, strings};
+use crate::bench::process::Process;
+use crate::bench::subject::{Protocol, Subject};
+use crate::bench::throughput::{floats, median, strings};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -57,7 +57,7 @@ pub(super) fn measure(own: &Path, subject: &Subject, clip: Option<&Path>) -> Res
     }
     let mut camera = Process::own(own, &source)?;
     let port = camera.answer()?["listening"].as_u64().context("no port")?;
-    let running = subject.start(u16::try_from(port)?)?;
+    let running = subject.start(Protocol::Rtsp, u16::try_from(port)?)?;
     let readers = |count: usize, capture: Option<&Path>| {
         let mut args: Vec<String> =
             vec!["fanout-readers".into(), "--url".into(), running.url.clone()];

@@ -8,9 +8,9 @@
 //! that; told not to (`-analyzeduration 0`), it shows what the relay alone makes late. Both are taken.
 use super::clip;
 use super::media::FPS;
-use super::process::Process;
-use super::subject::Subject;
-use super::throughput::median;
+use crate::bench::process::Process;
+use crate::bench::subject::{Protocol, Subject};
+use crate::bench::throughput::median;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -97,7 +97,7 @@ pub(super) fn measure(own: &Path, subject: &Subject, clip: &Path) -> Result<Late
     let said = camera.answer()?;
     let port = said["listening"].as_u64().context("no port")?;
     let start = said["start"].as_f64().context("no start")?;
-    let running = subject.start(u16::try_from(port)?)?;
+    let running = subject.start(Protocol::Rtsp, u16::try_from(port)?)?;
     let live = if subject.is_eyelet() {
         format!("{}?start=live", running.url)
     } else {

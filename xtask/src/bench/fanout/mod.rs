@@ -5,27 +5,25 @@ mod framing;
 mod latency;
 mod media;
 mod options;
-mod process;
 pub(crate) mod readers;
 mod report;
 mod rtsp;
 pub(crate) mod source;
-mod subject;
-mod throughput;
 
-use crate::run as programs;
+use super::Programs;
+use super::subject::{Protocol, Subject};
+use super::throughput::Load;
 use anyhow::{Result, bail};
+use media::FPS;
 use options::{Options, Part};
-use report::{Report, Row};
-use std::path::PathBuf;
-use subject::Subject;
+use report::Report;
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let Some(options) = Options::parse(args)? else {
         print!("{}", options::USAGE);
         return Ok(());
     };
-    let programs = build(&options)?;
+    let programs = Programs::build(options.eyelet.clone(), options.has_eyelet)?;
     let report = measure(&options, &programs)?;
     if options.is_json {
         println!("{:#}", report.to_json());
@@ -37,36 +35,6 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         bail!("missed: {}", missed.join("; "));
     }
     Ok(())
-}
-
-struct Programs {
-    /// This program, optimised: the floor must not pay for a debug build.
-    own: PathBuf,
-    eyelet: Option<PathBuf>,
-    /// Where media are kept between runs.
-    folder: PathBuf,
-}
-
-fn build(options: &Options) -> Result<Programs> {
-    let target = programs::target_dir()?;
-    let mut packages = vec!["--package", "xtask"];
-    let wants_eyelet = options.has_eyelet && options.eyelet.is_none();
-    if wants_eyelet {
-        packages.extend(["--package", "eyelet"]);
-    }
-    let mut cargo = programs::cargo(&["build", "--release", "--quiet"]);
-    // Standard output is for results.
-    cargo.args(packages).stdout(std::process::Stdio::null());
-    programs::step("release build", &mut cargo)?;
-    let eyelet = options
-        .eyelet
-        .clone()
-        .unwrap_or_else(|| target.join("release/eyelet"));
-    Ok(Programs {
-        own: target.join("release/xtask"),
-        eyelet: options.has_eyelet.then_some(eyelet),
-        folder: target.join("bench"),
-    })
 }
 
 fn measure(options: &Options, programs: &Programs) -> Result<Report> {
@@ -103,7 +71,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<Report> {
     Ok(report)
 }
 
-/// All subjects in turns, so that a machine that grows slower or busier does so for all of them.
+/// All bitrates and numbers of readers.
 fn fanout(
     options: &Options,
     programs: &Programs,
@@ -111,40 +79,17 @@ fn fanout(
     report: &mut Report,
 ) -> Result<()> {
     for &bitrate in &options.bitrates {
+        let source = ["fanout-source", "--bitrate", &bitrate.to_string()].map(str::to_owned);
+        let load = Load {
+            protocol: Protocol::Rtsp,
+            source: source.to_vec(),
+            readers: "fanout-readers",
+            fps: FPS,
+        };
         for &readers in &options.readers {
-            let floor = Subject::floor();
-            let everyone: Vec<&Subject> = std::iter::once(&floor).chain(subjects).collect();
-            let mut rows: Vec<Row> = everyone
-                .iter()
-                .map(|subject| Row {
-                    subject: subject.name.clone(),
-                    bitrate,
-                    readers,
-                    runs: Vec::new(),
-                })
-                .collect();
-            for round in 1..=options.repeat {
-                for (subject, row) in everyone.iter().zip(&mut rows) {
-                    let (window, retries) = (options.window, options.retries);
-                    let run = throughput::measure(
-                        &programs.own,
-                        subject,
-                        bitrate,
-                        readers,
-                        window,
-                        retries,
-                    )?;
-                    eprintln!(
-                        "── {} Mbit/s, {readers} readers, {}, run {round}: {:.4} s/Gbit, others {:.0} %",
-                        bitrate / 1_000_000,
-                        subject.name,
-                        run.seconds_per_gigabit(),
-                        run.others_share * 100.0,
-                    );
-                    row.runs.push(run);
-                }
-            }
-            report.rows.extend(rows);
+            let load = (&load, bitrate);
+            let rows = &mut report.rows;
+            rows.measure(&programs.own, subjects, load, readers, &options.effort)?;
         }
     }
     Ok(())

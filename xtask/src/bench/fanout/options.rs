@@ -1,8 +1,9 @@
 //! The command line.
-use super::subject::Subject;
-use anyhow::{Context, Error, Result, anyhow, bail};
+use crate::bench::args::Args;
+use crate::bench::rows::Effort;
+use crate::bench::subject::Subject;
+use anyhow::{Result, bail};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 pub(super) const USAGE: &str = "\
@@ -38,9 +39,7 @@ pub(super) enum Part {
 pub(super) struct Options {
     pub(super) readers: Vec<usize>,
     pub(super) bitrates: Vec<usize>,
-    pub(super) window: Duration,
-    pub(super) repeat: usize,
-    pub(super) retries: usize,
+    pub(super) effort: Effort,
     pub(super) only: Option<Part>,
     pub(super) is_check: bool,
     pub(super) is_json: bool,
@@ -55,9 +54,7 @@ impl Options {
         let mut options = Self {
             readers: vec![1, 50, 200, 500],
             bitrates: vec![2_000_000, 4_000_000],
-            window: Duration::from_secs(10),
-            repeat: 3,
-            retries: 3,
+            effort: Effort::default(),
             only: None,
             is_check: false,
             is_json: false,
@@ -68,7 +65,7 @@ impl Options {
         let mut args = Args::new(args);
         while let Some(name) = args.next() {
             match name.as_str() {
-                "--quick" => (options.window, options.repeat) = (Duration::from_secs(4), 1),
+                "--quick" => options.effort = Effort::quick(),
                 "--check" => options.is_check = true,
                 "--json" => options.is_json = true,
                 "--readers" => options.readers = args.list(&name)?,
@@ -76,9 +73,9 @@ impl Options {
                     let mbit: Vec<usize> = args.list(&name)?;
                     options.bitrates = mbit.into_iter().map(|mbit| mbit * 1_000_000).collect();
                 }
-                "--seconds" => options.window = Duration::from_secs(args.value(&name)?),
-                "--repeat" => options.repeat = args.value(&name)?,
-                "--retries" => options.retries = args.value(&name)?,
+                "--seconds" => options.effort.window = Duration::from_secs(args.value(&name)?),
+                "--repeat" => options.effort.repeat = args.value(&name)?,
+                "--retries" => options.effort.retries = args.value(&name)?,
                 "--only" => {
                     options.only = Some(match args.text(&name)?.as_str() {
                         "fanout" => Part::Fanout,
@@ -96,7 +93,10 @@ impl Options {
                 _ => return Err(args.unknown(&name)),
             }
         }
-        if options.readers.contains(&0) || options.bitrates.contains(&0) || options.repeat == 0 {
+        if options.readers.contains(&0)
+            || options.bitrates.contains(&0)
+            || options.effort.repeat == 0
+        {
             bail!("zero is no number of readers, bitrate or repetition");
         }
         Ok(Some(options))
@@ -104,41 +104,5 @@ impl Options {
 
     pub(super) fn has(&self, part: Part) -> bool {
         self.only.is_none_or(|only| only == part)
-    }
-}
-
-/// Arguments, one after the other.
-pub(super) struct Args<'a>(std::slice::Iter<'a, String>);
-
-impl<'a> Args<'a> {
-    pub(super) fn new(args: &'a [String]) -> Self {
-        Self(args.iter())
-    }
-
-    pub(super) fn next(&mut self) -> Option<String> {
-        self.0.next().cloned()
-    }
-
-    pub(super) fn text(&mut self, name: &str) -> Result<String> {
-        self.next().with_context(|| format!("{name} needs a value"))
-    }
-
-    pub(super) fn value<T: FromStr>(&mut self, name: &str) -> Result<T> {
-        let text = self.text(name)?;
-        text.parse()
-            .map_err(|_| anyhow!("{name} {text:?}: not a number"))
-    }
-
-    pub(super) fn list(&mut self, name: &str) -> Result<Vec<usize>> {
-        let text = self.text(name)?;
-        let number = |item: &str| {
-            item.parse()
-                .map_err(|_| anyhow!("{name} {item:?}: not a number"))
-        };
-        text.split(',').map(number).collect()
-    }
-
-    pub(super) fn unknown(&self, name: &str) -> Error {
-        anyhow!("unknown argument {name:?}\n{USAGE}")
     }
 }

@@ -1,22 +1,15 @@
-//! Many RTSP/TCP readers in one process: they count what comes and show it to nobody.
-//!
-//! Driven by lines on standard input: `start` opens the measured window, `end` closes it and asks for
-//! the report. Answers in JSON lines: `ready` when every reader has had a keyframe, then the report.
+//! Many RTSP/TCP readers in one process.
 use super::framing::{Framing, Packet};
-use super::options::Args;
 use super::rtsp::Message;
+use crate::bench::args::Args;
+use crate::bench::counts::{self, Counts, SharedBuffer};
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 /// Well below the 60 s after which servers give up on a silent client.
@@ -25,12 +18,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// For one reader to connect and play.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For every reader to have its first keyframe.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// More than a keyframe of any stream here, so that one read takes an access unit.
-const READ_BUFFER: usize = 256 << 10;
-
 struct Options {
     url: String,
     count: usize,
@@ -38,19 +25,6 @@ struct Options {
     ramp: Duration,
     /// Where to write each reader's bytes up to the end of its first keyframe.
     capture: Option<PathBuf>,
-}
-
-/// What one reader saw. The counters start anew with the window.
-#[derive(Default)]
-struct Counts {
-    bytes: u64,
-    units: u64,
-    gaps: u64,
-    worst_gap: Duration,
-    last: Option<Instant>,
-    /// From connect to the last byte of the first keyframe.
-    first_keyframe: Option<Duration>,
-    error: Option<String>,
 }
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -70,68 +44,22 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             _ => return Err(args.unknown(&name)),
         }
     }
-    let (send, commands) = unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-        std::process::exit(0);
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    LocalSet::new().block_on(&runtime, serve(options, commands))
-}
-
-async fn serve(options: Options, mut commands: UnboundedReceiver<String>) -> Result<()> {
-    wait_for_stream(&options.url).await?;
-    let options = Rc::new(options);
-    let buffer = Rc::new(RefCell::new(vec![0; READ_BUFFER]));
-    let mut readers = Vec::new();
-    for number in 0..options.count {
-        let counts = Rc::new(RefCell::new(Counts::default()));
-        let reader = Reader {
-            number,
-            options: Rc::clone(&options),
-            buffer: Rc::clone(&buffer),
-            counts: Rc::clone(&counts),
-        };
-        tokio::task::spawn_local(async move {
-            let Err(error) = reader.run().await else {
-                return;
+    counts::block_on(|commands| async move {
+        wait_for_stream(&options.url).await?;
+        let (count, ramp) = (options.count, options.ramp);
+        let options = Rc::new(options);
+        let buffer = SharedBuffer::default();
+        counts::serve(count, ramp, commands, |number, counts| {
+            let reader = Reader {
+                number,
+                options: Rc::clone(&options),
+                buffer: buffer.clone(),
+                counts,
             };
-            reader.counts.borrow_mut().error = Some(format!("{error:#}"));
-        });
-        readers.push(counts);
-        sleep(options.ramp).await;
-    }
-    let settled = || {
-        readers.iter().all(|counts| {
-            let counts = counts.borrow();
-            counts.first_keyframe.is_some() || counts.error.is_some()
+            async move { reader.run().await }
         })
-    };
-    let limit = Instant::now() + SETTLE_TIMEOUT;
-    while !settled() && Instant::now() < limit {
-        sleep(Duration::from_millis(20)).await;
-    }
-    println!("{}", json!({ "ready": true }));
-    let mut start = Instant::now();
-    while let Some(command) = commands.recv().await {
-        match command.as_str() {
-            "start" => {
-                start = Instant::now();
-                for counts in &readers {
-                    counts.borrow_mut().restart(start);
-                }
-            }
-            "end" => println!("{}", report(&readers, start)),
-            other => bail!("unknown command {other:?}"),
-        }
-    }
-    Ok(())
+        .await
+    })
 }
 
 /// A relay may need a moment until it knows its camera's tracks; the readers are not to suffer.
@@ -153,46 +81,10 @@ async fn wait_for_stream(url: &str) -> Result<()> {
     }
 }
 
-fn report(readers: &[Rc<RefCell<Counts>>], start: Instant) -> Value {
-    let readers: Vec<_> = readers.iter().map(|counts| counts.borrow()).collect();
-    let sum = |of: fn(&Counts) -> u64| readers.iter().map(|counts| of(counts)).sum::<u64>();
-    let mut first: Vec<f64> = readers
-        .iter()
-        .filter_map(|counts| Some(counts.first_keyframe?.as_secs_f64() * 1e3))
-        .collect();
-    first.sort_by(f64::total_cmp);
-    let mut errors: Vec<&str> = readers
-        .iter()
-        .filter_map(|counts| counts.error.as_deref())
-        .collect();
-    let failed = errors.len();
-    errors.sort_unstable();
-    errors.dedup();
-    errors.truncate(5);
-    json!({
-        "seconds": start.elapsed().as_secs_f64(),
-        "bytes": sum(|counts| counts.bytes),
-        "units": sum(|counts| counts.units),
-        "units_min": readers.iter().map(|counts| counts.units).min(),
-        "gaps": sum(|counts| counts.gaps),
-        "worst_gap_ms": readers.iter().map(|counts| counts.worst_gap.as_millis() as u64).max(),
-        "first_keyframe_ms": first,
-        "failed": failed,
-        "errors": errors,
-    })
-}
-
-impl Counts {
-    fn restart(&mut self, now: Instant) {
-        (self.bytes, self.units, self.gaps) = (0, 0, 0);
-        (self.worst_gap, self.last) = (Duration::ZERO, Some(now));
-    }
-}
-
 struct Reader {
     number: usize,
     options: Rc<Options>,
-    buffer: Rc<RefCell<Vec<u8>>>,
+    buffer: SharedBuffer,
     counts: Rc<RefCell<Counts>>,
 }
 
@@ -209,17 +101,15 @@ impl Reader {
         let mut spoken = Instant::now();
         // What followed the answer to PLAY in the same read.
         let early = std::mem::take(&mut client.pending);
-        let mut count = early.len();
-        self.buffer.borrow_mut()[..count].copy_from_slice(&early);
+        let mut count = self.buffer.fill(&early);
         loop {
             let now = Instant::now();
-            {
-                let buffer = self.buffer.borrow();
+            self.buffer.with(count, |bytes| {
                 let mut counts = self.counts.borrow_mut();
                 if let Some(capture) = &mut capture {
-                    capture.extend_from_slice(&buffer[..count]);
+                    capture.extend_from_slice(bytes);
                 }
-                framing.feed(&buffer[..count], |packet: &Packet| {
+                framing.feed(bytes, |packet: &Packet| {
                     if packet.channel != 0 {
                         return;
                     }
@@ -236,35 +126,19 @@ impl Reader {
                         is_keyframe = false;
                     }
                 });
-                counts.bytes += count as u64;
-                let silence = counts.last.map_or(Duration::ZERO, |last| now - last);
-                counts.worst_gap = counts.worst_gap.max(silence);
-                counts.last = Some(now);
+                counts.note(count);
                 if counts.first_keyframe.is_some()
                     && let (Some(bytes), Some(folder)) = (capture.take(), &self.options.capture)
                 {
-                    self.write_capture(folder, &client.description, &bytes)?;
+                    return self.write_capture(folder, &client.description, &bytes);
                 }
-            }
+                Ok(())
+            })?;
             if now - spoken > KEEP_ALIVE {
                 spoken = now;
                 client.keep_alive(url);
             }
-            count = self.read(&mut client.socket).await?;
-        }
-    }
-
-    /// Reads into the buffer that all readers share: it is empty again before the next one's turn.
-    async fn read(&self, socket: &mut TcpStream) -> Result<usize> {
-        let count = poll_fn(|context| {
-            let mut buffer = self.buffer.borrow_mut();
-            let mut filled = ReadBuf::new(&mut buffer);
-            let poll = Pin::new(&mut *socket).poll_read(context, &mut filled);
-            poll.map_ok(|()| filled.filled().len())
-        });
-        match count.await? {
-            0 => bail!("closed by the server"),
-            count => Ok(count),
+            count = self.buffer.read(&mut client.socket).await?;
         }
     }
 

@@ -3,8 +3,9 @@
 //! With many sockets it is the floor, with one it is the camera. It reads no clock but to sleep,
 //! copies no media, and knows TCP only.
 use super::media::{Clip, FPS};
-use super::options::Args;
 use super::rtsp::Message;
+use crate::bench::args::Args;
+use crate::bench::process::end_with_stdin;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -75,14 +76,6 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let (commands, inbox) = channel();
     thread::spawn(move || accept(&listener, &description, &commands));
     play(packetize(&clip)?, start, &inbox)
-}
-
-/// Ends this process when its parent closes the pipe, be it by dying.
-pub(super) fn end_with_stdin() {
-    thread::spawn(|| {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(0);
-    });
 }
 
 fn packetize(clip: &Clip) -> Result<Vec<Block>> {

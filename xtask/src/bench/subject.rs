@@ -4,6 +4,15 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What goes in at the camera's side and out at the readers'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// RTSP over TCP.
+    Rtsp,
+    /// Motion JPEG over HTTP.
+    Mjpeg,
+}
+
 /// One program under test.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
@@ -45,7 +54,7 @@ impl Subject {
         }
     }
 
-    /// `NAME=PROGRAM[,ARGUMENT]…[,rtsp://…]`.
+    /// `NAME=PROGRAM[,ARGUMENT]…[,URL]`.
     pub(super) fn peer(text: &str) -> Result<Self> {
         let Some((name, rest)) = text.split_once('=') else {
             bail!("--peer {text:?}: expected NAME=PROGRAM");
@@ -53,7 +62,7 @@ impl Subject {
         let mut parts = rest.split(',');
         let program = PathBuf::from(parts.next().unwrap_or_default());
         let (urls, args): (Vec<&str>, Vec<&str>) =
-            parts.partition(|part| part.starts_with("rtsp://127.0.0.1:{port}/"));
+            parts.partition(|part| part.contains("://127.0.0.1:{port}/"));
         let kind = match (name, args.is_empty()) {
             ("go2rtc", true) => Kind::Go2rtc(program),
             ("mediamtx", true) => Kind::MediaMtx(program),
@@ -62,7 +71,7 @@ impl Subject {
                  another program needs arguments, see docs/performance.md"
             ),
             (_, false) => {
-                let url = urls.first().unwrap_or(&"rtsp://127.0.0.1:{port}/cam");
+                let url = urls.first().unwrap_or(&"{scheme}://127.0.0.1:{port}/cam");
                 let args = args.into_iter().map(str::to_owned).collect();
                 Kind::Other(program, args, (*url).to_owned())
             }
@@ -80,8 +89,12 @@ impl Subject {
     }
 
     /// Starts it on the stream of the camera at `camera` and waits until it listens.
-    pub(super) fn start(&self, camera: u16) -> Result<Running> {
-        let source = format!("rtsp://127.0.0.1:{camera}/cam");
+    pub(super) fn start(&self, protocol: Protocol, camera: u16) -> Result<Running> {
+        let scheme = match protocol {
+            Protocol::Rtsp => "rtsp",
+            Protocol::Mjpeg => "http",
+        };
+        let mut source = format!("{scheme}://127.0.0.1:{camera}/cam");
         if self.is_floor() {
             return Ok(Running {
                 process: None,
@@ -90,16 +103,25 @@ impl Subject {
             });
         }
         let folder = tempfile::tempdir()?;
-        let (port, spare) = (free_port()?, free_port()?);
+        let (mut port, spare) = (free_port()?, free_port()?);
         let write = |name: &str, text: String| -> Result<String> {
             let path = folder.path().join(name);
             std::fs::write(&path, text).with_context(|| path.display().to_string())?;
             Ok(path.to_string_lossy().into_owned())
         };
-        let mut url = format!("rtsp://127.0.0.1:{port}/cam");
+        let mut url = match (protocol, &self.kind) {
+            (Protocol::Rtsp, _) => format!("rtsp://127.0.0.1:{port}/cam"),
+            (Protocol::Mjpeg, Kind::Go2rtc(_)) => {
+                format!("http://127.0.0.1:{spare}/api/stream.mjpeg?src=cam")
+            }
+            (Protocol::Mjpeg, _) => format!("http://127.0.0.1:{spare}/api/v1/cameras/cam/stream"),
+        };
         let (program, args) = match &self.kind {
             Kind::Floor => bail!("the floor is no program of its own"),
             Kind::Eyelet(program) => {
+                if protocol == Protocol::Mjpeg {
+                    source.insert_str(0, "mjpeg+");
+                }
                 let text = format!(
                     "data: \"{}/data\"\nhttp: {{ listen: \"127.0.0.1:{spare}\" }}\n\
                      rtsp: {{ listen: \"127.0.0.1:{port}\" }}\ncameras:\n  cam: {source}\n",
@@ -117,6 +139,9 @@ impl Subject {
                 let config = write("go2rtc.yaml", text)?;
                 (program, vec!["-config".to_owned(), config])
             }
+            Kind::MediaMtx(_) if protocol == Protocol::Mjpeg => {
+                bail!("mediamtx gives no motion JPEG")
+            }
             Kind::MediaMtx(program) => {
                 let text = format!(
                     "logLevel: error\nrtspAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]\n\
@@ -129,6 +154,7 @@ impl Subject {
                 let fill = |text: &str| {
                     text.replace("{camera}", &source)
                         .replace("{port}", &port.to_string())
+                        .replace("{scheme}", scheme)
                         .replace("{folder}", &folder.path().to_string_lossy())
                 };
                 url = fill(template);
@@ -142,6 +168,9 @@ impl Subject {
             command.stderr(Stdio::null());
         }
         let mut process = Process::start(&self.name, &mut command)?;
+        if protocol == Protocol::Mjpeg && !matches!(self.kind, Kind::Other(..)) {
+            port = spare;
+        }
         process.wait_for(port)?;
         Ok(Running {
             process: Some(process),

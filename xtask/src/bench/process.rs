@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Length of a tick in /proc: USER_HZ is 100 on every Linux that Rust knows.
@@ -75,7 +76,7 @@ impl Process {
             if Instant::now() > limit {
                 bail!("{}: does not listen at port {port}", self.name);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
@@ -93,6 +94,14 @@ pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
+}
+
+/// Ends this process when its parent closes the pipe, be it by dying.
+pub(super) fn end_with_stdin() {
+    thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
 }
 
 /// A process up to some moment.

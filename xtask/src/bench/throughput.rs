@@ -1,7 +1,6 @@
 //! Processor time for each delivered gigabit, and memory.
-use super::media::FPS;
 use super::process::{Cost, Process, machine_busy};
-use super::subject::Subject;
+use super::subject::{Protocol, Subject};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -12,6 +11,18 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Share of one processor that others may take before a run is taken again.
 const MAX_OTHERS: f64 = 0.25;
+
+/// What is sent, and who counts it.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) protocol: Protocol,
+    /// Arguments of the camera's process, which says where it listens.
+    pub(super) source: Vec<String>,
+    /// Name of the readers' process.
+    pub(super) readers: &'static str,
+    /// Pictures a second.
+    pub(super) fps: u32,
+}
 
 /// One subject, one bitrate, one number of readers, once.
 #[derive(Clone, Debug)]
@@ -67,12 +78,12 @@ impl Run {
 pub(super) fn measure(
     own: &Path,
     subject: &Subject,
-    bitrate: usize,
+    load: &Load,
     readers: usize,
     window: Duration,
     retries: usize,
 ) -> Result<Run> {
-    let mut best = once(own, subject, bitrate, readers, window)?;
+    let mut best = once(own, subject, load, readers, window)?;
     for _ in 0..retries {
         if !best.is_disturbed() {
             break;
@@ -81,7 +92,7 @@ pub(super) fn measure(
             "   others took {:.0} % of a processor: once more",
             best.others_share * 100.0
         );
-        let next = once(own, subject, bitrate, readers, window)?;
+        let next = once(own, subject, load, readers, window)?;
         if next.others_share < best.others_share {
             best = next;
         }
@@ -92,7 +103,7 @@ pub(super) fn measure(
 fn once(
     own: &Path,
     subject: &Subject,
-    bitrate: usize,
+    load: &Load,
     readers: usize,
     window: Duration,
 ) -> Result<Run> {
@@ -100,12 +111,11 @@ fn once(
     let window = if readers < 10 { window * 3 } else { window };
     let text =
         |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
-    let source = text(&["fanout-source", "--bitrate", &bitrate.to_string()]);
-    let mut camera = Process::own(own, &source)?;
+    let mut camera = Process::own(own, &load.source)?;
     let port = camera.answer()?["listening"].as_u64().context("no port")?;
-    let running = subject.start(u16::try_from(port)?)?;
+    let running = subject.start(load.protocol, u16::try_from(port)?)?;
     let count = readers.to_string();
-    let args = text(&["fanout-readers", "--url", &running.url, "--count", &count]);
+    let args = text(&[load.readers, "--url", &running.url, "--count", &count]);
     let mut harness = Process::own(own, &args)?;
     harness.answer()?;
     std::thread::sleep(WARM_UP);
@@ -132,7 +142,7 @@ fn once(
     let camera_apart = if subject.is_floor() { 0.0 } else { spent[1] };
     let others = busy_after - busy_before - spent[0] - spent[2] - camera_apart;
     // A picture may fall on either side of each end of the window.
-    let expected = ((seconds * f64::from(FPS)) as u64).saturating_sub(1) * readers as u64;
+    let expected = ((seconds * f64::from(load.fps)) as u64).saturating_sub(1) * readers as u64;
     let missing = expected.saturating_sub(number("units"));
     Ok(Run {
         gigabits: number("bytes") as f64 * 8.0 / 1e9,
