@@ -10,6 +10,8 @@ mod cli;
 mod demo;
 mod hostile;
 mod joining;
+mod jpeg_cli;
+mod jpeg_out;
 mod logins;
 mod nat;
 mod outages;

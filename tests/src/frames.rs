@@ -15,19 +15,27 @@ pub struct Reference {
 impl Reference {
     /// Decodes the file of `media` with `ffmpeg`.
     pub fn decode(ffmpeg: &Path, media: Media) -> Self {
+        Self::of_file(ffmpeg, &media.file(), media.format())
+    }
+
+    /// Decodes a file of that format with `ffmpeg`.
+    pub fn of_file(ffmpeg: &Path, file: &Path, format: &str) -> Self {
         let mut decode = Command::new(ffmpeg);
-        decode.args(["-v", "error", "-f", media.format(), "-i"]);
-        decode.arg(media.file());
+        decode.args(["-v", "error", "-f", format, "-i"]).arg(file);
         decode.args(["-fps_mode", "passthrough", "-f", "framemd5", "-"]);
         let output = process::run("ffmpeg", &mut decode, Duration::from_secs(60));
-        let hashes = parse_framemd5(&process::text(&output.stdout));
+        Self::of_hashes(parse_framemd5(&process::text(&output.stdout)))
+    }
+
+    /// These pictures, however they were decoded.
+    pub fn of_hashes(hashes: Vec<String>) -> Self {
         let count = hashes.len();
         let places: HashMap<String, usize> = hashes
             .into_iter()
             .enumerate()
             .map(|(place, hash)| (hash, place))
             .collect();
-        assert!(count > 50, "{}", process::text(&output.stderr));
+        assert!(count > 50, "only {count} pictures were decoded");
         assert_eq!(
             places.len(),
             count,

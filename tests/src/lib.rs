@@ -15,6 +15,8 @@ pub mod camera;
 pub mod eyelet;
 pub mod frames;
 pub mod http;
+pub mod jpeg_camera;
+pub mod jpeg_viewer;
 pub mod media;
 pub mod players;
 pub mod process;

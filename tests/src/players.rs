@@ -122,6 +122,70 @@ pub fn ffmpeg_all_tracks(host: &Host, url: &str, seconds: u32) -> Output {
     )
 }
 
+/// Plays `seconds` of motion JPEG over HTTP with `program`, an ffmpeg.
+pub fn ffmpeg_http(program: &Path, url: &str, seconds: u32) -> Played {
+    let mut command = std::process::Command::new(program);
+    command.args(["-v", "error", "-f", "mpjpeg", "-i", url]);
+    command.args(["-t", &seconds.to_string(), "-fps_mode", "passthrough"]);
+    command.args(["-f", "framemd5", "-"]);
+    let output = process::run(
+        "ffmpeg",
+        &mut command,
+        Duration::from_secs(u64::from(seconds) + 25),
+    );
+    Played {
+        pictures: frames::parse_framemd5(&process::text(&output.stdout)),
+        complaints: process::text(&output.stderr),
+        is_ok: output.status.success(),
+    }
+}
+
+/// Hashes of all pictures of a JPEG file, as ffmpeg decodes them.
+pub fn decoded(file: &Path) -> Vec<String> {
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-f", "mjpeg", "-i"]).arg(file);
+    command.args(["-fps_mode", "passthrough", "-f", "framemd5", "-"]);
+    let output = process::run("ffmpeg", &mut command, Duration::from_secs(60));
+    frames::parse_framemd5(&process::text(&output.stdout))
+}
+
+/// Decodes what a GStreamer pipeline begins with, a JPEG stream: a hash of each picture of
+/// `bytes` bytes.
+pub fn gstreamer_jpeg(begin: &str, pictures: usize, bytes: usize) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pictures.raw");
+    let mut command = std::process::Command::new("gst-launch-1.0");
+    command.arg("-q").args(begin.split(' '));
+    command.args(["!", "jpegdec", "!", "identity"]);
+    command.arg(format!("eos-after={}", pictures + 1));
+    command.args(["!", "filesink", &format!("location={}", file.display())]);
+    let output = process::run("gst-launch-1.0", &mut command, Duration::from_secs(60));
+    let complaints = process::text(&output.stderr);
+    assert!(output.status.success(), "GStreamer failed: {complaints}");
+    assert!(!complaints.contains("ERROR"), "GStreamer: {complaints}");
+    let raw = std::fs::read(&file).unwrap();
+    assert_eq!(raw.len() % bytes, 0, "{} bytes of pictures", raw.len());
+    raw.chunks(bytes)
+        .map(|picture| {
+            use md5::Digest;
+            let hash = md5::Md5::digest(picture);
+            hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        })
+        .collect()
+}
+
+/// Hashes of pictures as OpenCV decodes them.
+pub fn opencv_hashes(url: &str, pictures: usize) -> Vec<String> {
+    let python = tools::python_with_packages().unwrap();
+    let mut command = std::process::Command::new(python);
+    command.arg(tools::script("opencv_hashes.py"));
+    command.args([url, &pictures.to_string()]);
+    let output = process::run("OpenCV", &mut command, Duration::from_secs(60));
+    let complaints = process::text(&output.stderr);
+    assert!(output.status.success(), "OpenCV failed: {complaints}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// What ffprobe finds at `url`.
 pub fn ffprobe(host: &Host, url: &str) -> Value {
     let mut command = host.command("ffprobe");

@@ -21,6 +21,7 @@ const DEBIAN: &[&str] = &[
     "python3-venv",                // the environment for the Python packages below
     "chromium",                    // the browser
     "fonts-dejavu-core",           // letters on its screenshots
+    "netcat-openbsd",              // the plainest viewer of raw JPEG
 ];
 
 /// Peers that only the Python registry carries.

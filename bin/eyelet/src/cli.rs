@@ -1,5 +1,6 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -29,6 +30,10 @@ pub(crate) enum Command {
     Check(Check),
     /// Connect to a source and tell what it gives, or what is wrong and what to try.
     Probe(Probe),
+    /// Save a picture of a camera, or one after the other.
+    Snapshot(Snapshot),
+    /// Relay one ESP32-CAM to many viewers, with the flags of the relays it is known from.
+    Relay(Relay),
     /// Invite, list and remove agents.
     #[command(subcommand)]
     Agent(Agent),
@@ -94,6 +99,145 @@ pub(crate) struct Probe {
 
     #[command(flatten)]
     pub(crate) files: Files,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Snapshot {
+    /// A camera of the gateway that runs with this configuration, by its name; or the URL of any
+    /// source, which needs no gateway.
+    #[arg(value_name = "CAMERA|URL", required_unless_present = "host")]
+    pub(crate) from: Option<String>,
+
+    /// Where the picture goes; - is standard output.
+    #[arg(short, long, value_name = "FILE", default_value = "frame.jpg")]
+    pub(crate) output: PathBuf,
+
+    /// Save one picture after the other, as files named by the time in UTC.
+    #[arg(long)]
+    pub(crate) continuous: bool,
+
+    /// Most pictures a second (continuous).
+    #[arg(long, value_name = "NUMBER", default_value_t = 5.0)]
+    pub(crate) fps: f64,
+
+    /// How long, in seconds; without it until Ctrl-C (continuous).
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) duration: Option<f64>,
+
+    /// The folder for the pictures (continuous).
+    #[arg(long, value_name = "DIR", default_value = "frames")]
+    pub(crate) output_dir: PathBuf,
+
+    /// Take bare JPEG over TCP from this host: a camera, or a relay.
+    #[arg(long, value_name = "HOST", conflicts_with = "from")]
+    pub(crate) host: Option<String>,
+
+    /// Its port.
+    #[arg(long, value_name = "PORT", default_value_t = 1234)]
+    pub(crate) port: u16,
+
+    /// How long a picture may take to come, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub(crate) timeout: f64,
+
+    /// Reach a URL through this agent, by the gateway that runs on this machine.
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) via: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Relay {
+    /// Pull from the camera at this host. Without it the relay waits for a camera that pushes.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) esp32_host: Option<String>,
+
+    /// The camera's port.
+    #[arg(long, value_name = "PORT", default_value_t = 1234)]
+    pub(crate) esp32_port: u16,
+
+    /// The address on which a camera that pushes is awaited.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0",
+        conflicts_with = "esp32_host"
+    )]
+    pub(crate) sender_host: Host,
+
+    /// The TCP port for it; 0 for none.
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 4444,
+        conflicts_with = "esp32_host"
+    )]
+    pub(crate) sender_port: u16,
+
+    /// The UDP port for it; 0 for none.
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 8081,
+        conflicts_with = "esp32_host"
+    )]
+    pub(crate) udp_port: u16,
+
+    /// The address on which viewers are served; 127.0.0.1 keeps it to this machine.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub(crate) client_host: Host,
+
+    /// The port for viewers: raw JPEG for who says nothing, else HTTP.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) client_port: u16,
+
+    /// What a viewer that says nothing gets.
+    #[arg(long, value_enum, default_value = "continuous")]
+    pub(crate) mode: RelayMode,
+
+    /// Let the camera rest while nobody watches.
+    #[arg(long)]
+    pub(crate) on_demand: bool,
+
+    /// Tell the statistics every so many seconds; 0 for never. They are at /status too.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) statistics: u64,
+
+    /// Tell more, like --verbose.
+    #[arg(long)]
+    pub(crate) debug: bool,
+}
+
+/// What a silent viewer of a relay gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RelayMode {
+    /// Pictures back to back until it leaves.
+    Continuous,
+    /// The newest picture, and then the end.
+    Single,
+}
+
+/// An address of this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host(pub(crate) IpAddr);
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = if text == "localhost" {
+            "127.0.0.1"
+        } else {
+            text
+        };
+        let address = text.trim_matches(['[', ']']).parse();
+        address.map(Self).map_err(|_| {
+            "expected an address of this machine, such as 0.0.0.0 (all of them) or 127.0.0.1"
+                .to_owned()
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,10 +5,13 @@ mod check;
 mod cli;
 mod demo;
 mod files;
+mod pictures;
 mod probe;
+mod relay;
 mod running;
 mod serve;
 mod simulate;
+mod snapshot;
 mod wiring;
 
 use std::io::Write;
@@ -39,7 +42,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     };
     telemetry::init(match cli.command {
         // What a probe has to say stands in its result.
-        Command::Probe(_) if cli.verbose == 0 => Verbosity::Quiet,
+        Command::Probe(_) | Command::Snapshot(_) if cli.verbose == 0 => Verbosity::Quiet,
+        Command::Relay(ref command) if command.debug => Verbosity::from_count(cli.verbose.max(1)),
         _ => verbosity,
     });
     match &cli.command {
@@ -47,6 +51,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Demo(command) => block_on(demo::run(command)),
         Command::Check(command) => check::run(command),
         Command::Probe(command) => block_on(probe::run(command)),
+        Command::Snapshot(command) => block_on(snapshot::run(command)),
+        Command::Relay(command) => block_on(relay::run(command)),
         Command::Agent(command) => agents::run(command),
         Command::Simulate(command) => block_on(simulate::run(command)),
     }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use api::{Addresses, AppState, Parts, Readiness};
 use config::Config;
 use hub::Hub;
-use outputs::mjpeg::Mjpeg;
 use outputs::mse::Mse;
 use outputs::rtsp;
 use tokio::net::TcpListener;
@@ -50,6 +49,8 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         .await
         .with_context(|| busy("HTTP", "http.listen", config.http.listen))?;
     let (http, rtsp) = (listener.local_addr()?, rtsp_server.local_addr()?);
+    let mjpeg = wiring::mjpeg(&hub)?;
+    let raw_listeners = wiring::bind_raw(config, &hub, &mjpeg).await?;
     let mut forwards = Vec::new();
     for forward in &config.forwards {
         let forward = Forward {
@@ -62,6 +63,9 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
 
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     wiring::start_cameras(config, &hub, &gateway, &tasks, &shutdown)?;
+    for listener in raw_listeners {
+        tasks.spawn(listener.serve(shutdown.clone()));
+    }
     for forward in forwards {
         tasks.spawn(forward.run(shutdown.clone()));
     }
@@ -81,8 +85,8 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         },
         readiness: Readiness::new(),
         agents: Some(Arc::new(gateway.clone())),
-        mse: Arc::new(Mse::new(Arc::clone(&hub))),
-        mjpeg: Arc::new(Mjpeg::new(hub)),
+        mse: Arc::new(Mse::new(hub)),
+        mjpeg,
     });
     tasks.spawn(api::serve(
         listener,
@@ -126,7 +130,7 @@ pub(crate) async fn asked_to_end() -> anyhow::Result<()> {
     }
 }
 
-fn busy(what: &str, key: &str, address: SocketAddr) -> String {
+pub(crate) fn busy(what: &str, key: &str, address: SocketAddr) -> String {
     format!(
         "{what} cannot listen on {address} (another eyelet may be running there; `{key}` names another port)"
     )

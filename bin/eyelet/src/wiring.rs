@@ -8,9 +8,13 @@ use config::{Config, Source};
 use dialer::{Dialer, Direct};
 use drivers::{Camera, Transport};
 use hub::{Hub, StreamName};
+use outputs::mjpeg::Mjpeg;
+use outputs::raw;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel::Gateway;
+
+use crate::running;
 
 /// A camera for its driver, with the defaults.
 pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera> {
@@ -59,6 +63,34 @@ pub(crate) fn start_cameras(
         tasks.spawn(supervisor);
     }
     Ok(())
+}
+
+/// The maker of parts and stills for the streams of `hub`.
+pub(crate) fn mjpeg(hub: &Arc<Hub>) -> anyhow::Result<Arc<Mjpeg>> {
+    Ok(Arc::new(Mjpeg::new(Arc::clone(hub))))
+}
+
+/// Takes the ports of the cameras that give raw pictures.
+pub(crate) async fn bind_raw(
+    config: &Config,
+    hub: &Hub,
+    mjpeg: &Arc<Mjpeg>,
+) -> anyhow::Result<Vec<raw::Server>> {
+    let mut listeners = Vec::new();
+    for camera in &config.cameras {
+        let Some(address) = camera.raw else { continue };
+        let stream = hub.add(StreamName::new(camera.name.as_str())?);
+        let mode = match camera.raw_mode {
+            config::RawMode::Continuous => raw::Mode::Continuous,
+            config::RawMode::Single => raw::Mode::Single,
+        };
+        let key = format!("cameras.{}.raw", camera.name);
+        let listener = raw::Server::bind(Arc::clone(mjpeg), stream, address, mode)
+            .await
+            .with_context(|| running::busy("raw JPEG", &key, address))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
 }
 
 /// The configured cameras, as the API shows them.

@@ -14,6 +14,8 @@ mod patience;
 mod problem;
 mod routes;
 mod state;
+mod stills;
+mod takeover;
 mod view;
 mod viewing;
 

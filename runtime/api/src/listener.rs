@@ -3,6 +3,8 @@
 //! Everything that a peer can do slowly has a time limit here, and everything it can send a cap:
 //! the first byte, the TLS handshake, the request's head, and the taking of an answer.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +25,7 @@ use tower::Service;
 
 use crate::AppState;
 use crate::patience::Patience;
+use crate::takeover::{SharedSocket, Takeover};
 
 /// Most connections at a time. A viewer in a browser holds one per picture, so this is enough for
 /// some thousand of them; beyond it a newcomer is told 503 instead of slowing all the others.
@@ -59,6 +62,8 @@ pub struct Peer {
     pub is_tls: bool,
     /// Cancelled when the listener stops; long answers end then.
     pub shutdown: CancellationToken,
+    /// Whether the answer may take the socket over; see [`Takeover`].
+    pub(crate) may_take_over: bool,
     /// The connection's place among [`MAX_CONNECTIONS`]. A WebSocket outlives the request that
     /// opened it, so it keeps its [`Peer`] to keep its place.
     _place: Arc<Place>,
@@ -200,26 +205,30 @@ impl Door {
         if seen == 0 {
             return Ok(());
         }
-        let stream = Patience::new(stream, self.limits.stall_timeout);
+        let stall = self.limits.stall_timeout;
         if first[0] == TLS_HANDSHAKE {
+            let stream = Patience::new(stream, stall);
             let stream = tokio::time::timeout(timeout, self.tls.accept(stream))
                 .await
                 .map_err(|_| slow("did not finish the TLS handshake"))??;
-            self.serve(stream, address, true, place).await
+            self.serve(stream, None, address, place).await
         } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {
-            self.serve(stream, address, false, place).await
+            let socket = Arc::new(stream);
+            let stream = Patience::new(SharedSocket(Arc::clone(&socket)), stall);
+            self.serve(stream, Some(socket), address, place).await
         } else {
-            let mut stream = stream;
+            let mut stream = Patience::new(stream, stall);
             stream.write_all(NEITHER).await?;
             stream.shutdown().await
         }
     }
 
+    /// Answers requests; `socket` is the one under `stream`, if nothing is encrypted.
     async fn serve<S>(
         self,
         stream: S,
+        socket: Option<Arc<TcpStream>>,
         address: SocketAddr,
-        is_tls: bool,
         place: Arc<Place>,
     ) -> io::Result<()>
     where
@@ -227,26 +236,50 @@ impl Door {
     {
         let peer = Peer {
             address,
-            is_tls,
+            is_tls: socket.is_none(),
             shutdown: self.shutdown.clone(),
-            _place: place,
+            may_take_over: socket.is_some(),
+            _place: Arc::clone(&place),
         };
         let router = self.router;
+        let (taken, mut takeovers) = mpsc::channel(1);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            router.clone().call(request)
+            let answer = router.clone().call(request);
+            let taken = taken.clone();
+            async move {
+                let response = answer.await?;
+                if let Some(takeover) = Takeover::of(&response)
+                    && taken.try_send(takeover).is_ok()
+                {
+                    // hyper hears nothing more: it is dropped, and the socket goes on without it.
+                    return pending().await;
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
-        let mut connection = std::pin::pin!(
+        let mut connection = Box::pin(
             hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.limits.head_timeout)
                 .max_buf_size(MAX_HEAD)
                 .max_headers(MAX_HEADERS)
                 .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades()
+                .with_upgrades(),
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            Some(takeover) = takeovers.recv() => {
+                drop(connection);
+                if let Some(socket) = socket {
+                    let session = takeover.serve(socket, self.limits.stall_timeout);
+                    tokio::select! {
+                        () = session => {}
+                        () = self.shutdown.cancelled() => {}
+                    }
+                }
+                return Ok(());
+            }
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

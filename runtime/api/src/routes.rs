@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
-use crate::{AppState, CameraInfo, agents, assets, guard, metrics, viewing};
+use crate::{AppState, CameraInfo, agents, assets, guard, metrics, stills, viewing};
 
 /// All routes over `state`, behind the checks that every request must pass.
 pub fn router(state: AppState) -> Router {
@@ -28,10 +28,9 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/cameras/{name}", get(camera))
         .route("/api/v1/cameras/{name}/ws", get(viewing::websocket))
         .route("/api/v1/cameras/{name}/stream", get(viewing::stream))
-        .route(
-            "/api/v1/cameras/{name}/snapshot.jpg",
-            get(viewing::snapshot),
-        )
+        .route("/api/v1/cameras/{name}/snapshot.jpg", get(stills::snapshot))
+        .route("/api/stream.mjpeg", get(viewing::go2rtc_stream))
+        .route("/api/frame.jpeg", get(stills::frame))
         .route("/api/v1/agents", get(agents::agents))
         .route("/api/v1/agents/{name}", get(agents::agent))
         .route("/api/v1/forwards", get(agents::forwards))

@@ -1,19 +1,21 @@
-//! Moving pictures and stills for browsers: MSE over WebSocket, motion JPEG, snapshots.
+//! Moving pictures for browsers and players: MSE over WebSocket, motion JPEG.
 
 use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use outputs::{mjpeg, mse};
+use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::problem::Problem;
 use crate::routes::find_camera;
+use crate::takeover::Takeover;
 use crate::{AppState, Peer, guard};
 
 /// Largest message a viewer may send. It has nothing to say but close and pong.
@@ -26,7 +28,7 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 const MAX_SILENCE: Duration = Duration::from_secs(50);
 
 /// How long a camera may take for the picture that somebody asks for.
-const PICTURE_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PICTURE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `…/ws`: fragments for Media Source Extensions.
 pub(crate) async fn websocket(
@@ -99,43 +101,68 @@ pub(crate) async fn stream(
     State(state): State<AppState>,
     Path(name): Path<String>,
     Extension(peer): Extension<Peer>,
+    method: Method,
 ) -> Result<Response, Problem> {
-    find_camera(&state, &name)?;
+    motion(&state, &name, peer, &method).await
+}
+
+/// go2rtc's `/api/stream.mjpeg?src=NAME`.
+pub(crate) async fn go2rtc_stream(
+    State(state): State<AppState>,
+    Query(source): Query<Source>,
+    Extension(peer): Extension<Peer>,
+    method: Method,
+) -> Result<Response, Problem> {
+    motion(&state, source.name()?, peer, &method).await
+}
+
+/// The query of go2rtc's doors; what else stands in it is passed over.
+#[derive(Deserialize)]
+pub(crate) struct Source {
+    src: Option<String>,
+}
+
+impl Source {
+    /// The camera that is meant.
+    pub(crate) fn name(&self) -> Result<&str, Problem> {
+        self.src.as_deref().ok_or_else(|| {
+            let detail = "which camera? Its name goes into the query: ?src=NAME";
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        })
+    }
+}
+
+/// Pictures without end. On a plain socket the session takes the socket over; under TLS it is the
+/// body of an ordinary answer.
+async fn motion(
+    state: &AppState,
+    name: &str,
+    peer: Peer,
+    method: &Method,
+) -> Result<Response, Problem> {
+    find_camera(state, name)?;
     let session = state
         .mjpeg()
-        .session(&name, PICTURE_PATIENCE)
+        .session(name, PICTURE_PATIENCE)
         .await
         .map_err(refusal)?;
-    let parts = session
-        .into_stream()
-        .take_until(peer.shutdown.cancelled_owned());
     let content_type = [(
         header::CONTENT_TYPE,
         HeaderValue::from_static(mjpeg::CONTENT_TYPE),
     )];
+    if *method == Method::HEAD {
+        return Ok(content_type.into_response());
+    }
+    if peer.may_take_over {
+        return Ok((content_type, Extension(Takeover::new(session))).into_response());
+    }
+    let parts = session
+        .into_stream()
+        .take_until(peer.shutdown.cancelled_owned());
     Ok((content_type, Body::from_stream(parts)).into_response())
 }
 
-/// `…/snapshot.jpg`: the newest picture.
-pub(crate) async fn snapshot(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
-    find_camera(&state, &name)?;
-    let snapshot = state
-        .mjpeg()
-        .snapshot(&name, PICTURE_PATIENCE)
-        .await
-        .map_err(refusal)?;
-    let age = HeaderValue::from(snapshot.age.as_secs());
-    let headers: [(HeaderName, HeaderValue); 2] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
-        (header::AGE, age),
-    ];
-    Ok((headers, snapshot.jpeg).into_response())
-}
-
-fn refusal(error: outputs::Error) -> Problem {
+pub(crate) fn refusal(error: outputs::Error) -> Problem {
     let text = error.to_string();
     match error {
         outputs::Error::UnknownStream(_) => Problem::new(StatusCode::NOT_FOUND, text),
@@ -146,7 +173,7 @@ fn refusal(error: outputs::Error) -> Problem {
             Problem::new(StatusCode::NOT_IMPLEMENTED, detail)
         }
         outputs::Error::NoPictures(_) => Problem::new(StatusCode::NOT_FOUND, text),
-        outputs::Error::TimedOut { .. } => Problem::new(StatusCode::GATEWAY_TIMEOUT, text),
+        outputs::Error::TimedOut { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, text),
     }
 }

@@ -142,6 +142,18 @@ pub(crate) static CAMERA: Section = Section {
             default: Some("10s"),
             about: "How long the connection to the camera is kept after the last viewer left.",
         },
+        Key {
+            name: "raw",
+            kind: Kind::Listen,
+            default: Some(""),
+            about: "Address and port of a listener for this camera alone, such as `0.0.0.0:8081`: whoever connects and says nothing (`nc`) gets bare JPEG pictures, whoever asks for HTTP gets motion JPEG at `/` and a still at `/snapshot.jpg`. It asks for no password.",
+        },
+        Key {
+            name: "raw_mode",
+            kind: Kind::OneOf(&["continuous", "single"]),
+            default: Some("continuous"),
+            about: "What a silent viewer of `raw` gets: pictures back to back until it leaves, or the newest one and then the end of the connection.",
+        },
     ],
 };
 

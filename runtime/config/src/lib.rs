@@ -96,6 +96,21 @@ pub struct Camera {
     /// How long the upstream is kept after the last viewer left.
     #[serde(serialize_with = "as_duration_text")]
     pub idle: Duration,
+    /// Where bare JPEG pictures are given over TCP, if anywhere.
+    pub raw: Option<SocketAddr>,
+    /// What a silent viewer gets there.
+    pub raw_mode: RawMode,
+}
+
+/// What a viewer of the raw listener that says nothing gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawMode {
+    /// Pictures until it leaves.
+    #[default]
+    Continuous,
+    /// The newest picture, and then the end.
+    Single,
 }
 
 /// How an RTSP camera sends its media.
@@ -234,6 +249,14 @@ impl Config {
                 "rtsp listens on {} and asks for no password: anyone who can reach it can watch every camera. Name users under rtsp.users.",
                 self.rtsp.listen
             ));
+        }
+        for camera in &self.cameras {
+            if let Some(raw) = camera.raw.as_ref().filter(|raw| is_wide(raw)) {
+                warnings.push(format!(
+                    "the raw pictures of camera {} are given on {raw} without a password: anyone who can reach it can watch.",
+                    camera.name
+                ));
+            }
         }
         for forward in self
             .forwards

@@ -14,7 +14,7 @@ use crate::problem::{Position, Problem};
 use crate::secret::Secret;
 use crate::source::{self, Credentials, Source};
 use crate::tree::{Entry, Node, Value};
-use crate::{Camera, Config, Forward, Http, Rtsp, Transport, duration};
+use crate::{Camera, Config, Forward, Http, RawMode, Rtsp, Transport, duration};
 
 /// Longest text from the file that a message quotes.
 const MAX_QUOTED: usize = 60;
@@ -151,6 +151,9 @@ impl Reader {
         let transport = value("transport")
             .map(|(node, path)| (node.at, self.value(node, &path, parse_transport)));
         let idle = value("idle").and_then(|(node, path)| self.value(node, &path, duration::parse));
+        let raw = value("raw").and_then(|(node, path)| self.value(node, &path, parse_listen));
+        let raw_mode =
+            value("raw_mode").and_then(|(node, path)| self.value(node, &path, parse_raw_mode));
         if let (Some(agent), Some((at, Some(Transport::Udp)))) = (&via, &transport) {
             self.problem(*at, format!("{path}.transport: expected tcp, found udp: the tunnel to agent {agent} carries connections, not datagrams"));
         }
@@ -165,6 +168,8 @@ impl Reader {
             via,
             transport: transport.and_then(|t| t.1).unwrap_or_default(),
             idle: idle.unwrap_or(Camera::IDLE),
+            raw,
+            raw_mode: raw_mode.unwrap_or_default(),
         })
     }
 
@@ -233,6 +238,19 @@ impl Reader {
         let rtsp = inner(fields.get("rtsp"), "listen").unwrap_or(http);
         add(self, "http.listen".into(), config.http.listen, http);
         add(self, "rtsp.listen".into(), config.rtsp.listen, rtsp);
+        if let Some(Value::Map(cameras)) = fields.get("cameras").map(|node| &node.value) {
+            for camera in cameras {
+                let address = config.camera(&camera.key).and_then(|camera| camera.raw);
+                let Value::Map(entries) = &camera.node.value else {
+                    continue;
+                };
+                let entry = entries.iter().find(|entry| entry.key == "raw");
+                if let (Some(address), Some(entry)) = (address, entry) {
+                    let path = format!("cameras.{}.raw", quoted(&camera.key));
+                    add(self, path, address, entry.node.at);
+                }
+            }
+        }
         let Some(Value::List(items)) = fields.get("forwards").map(|node| &node.value) else {
             return;
         };
@@ -455,6 +473,17 @@ fn parse_transport(text: &str) -> Result<Transport, String> {
         "tcp" => Ok(Transport::Tcp),
         "udp" => Ok(Transport::Udp),
         _ => Err(format!("expected tcp or udp, found \"{}\"", quoted(text))),
+    }
+}
+
+fn parse_raw_mode(text: &str) -> Result<RawMode, String> {
+    match text {
+        "continuous" => Ok(RawMode::Continuous),
+        "single" => Ok(RawMode::Single),
+        _ => Err(format!(
+            "expected continuous or single, found \"{}\"",
+            quoted(text)
+        )),
     }
 }
 

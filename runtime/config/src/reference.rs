@@ -71,6 +71,9 @@ cameras:
     user: admin
     password: "p@ss/w#rd"
     idle: 30s
+  esp:
+    source: jpeg+tcp://192.168.1.100:1234
+    raw: "127.0.0.1:8081"
 forwards:
   - { listen: "127.0.0.1:8654", agent: shed, target: "127.0.0.1:554" }
 "#;
@@ -287,13 +290,15 @@ mod tests {
             Config::default()
         );
         let camera = format!(
-            "cameras:\n  a: {{ source: \"rtsp://h\", transport: {}, idle: {} }}\n  b: rtsp://h\n",
+            "cameras:\n  a: {{ source: \"rtsp://h\", transport: {}, idle: {}, raw_mode: {} }}\n  b: rtsp://h\n",
             default(&keys::CAMERA, "transport"),
             default(&keys::CAMERA, "idle"),
+            default(&keys::CAMERA, "raw_mode"),
         );
         let config = Config::parse_with(&camera, "defaults", |_| None).unwrap();
         let (a, b) = (config.camera("a").unwrap(), config.camera("b").unwrap());
         assert_eq!((a.transport, a.idle), (b.transport, b.idle));
+        assert_eq!(a.raw_mode, b.raw_mode);
     }
 
     fn default(section: &Section, name: &str) -> &'static str {

@@ -6,9 +6,11 @@
 #![warn(missing_docs)]
 
 mod error;
+mod fanout;
 pub mod mjpeg;
 pub mod mse;
 mod muxers;
+pub mod raw;
 pub mod rtsp;
 
 pub use error::Error;

@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use hub::{Lease, Ring, Stream, StreamName};
 use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::fanout::Fanout;
 
 /// The muxers of one output: one task per stream, alive as long as somebody holds it.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Muxer<T> {
     stream: Arc<Stream>,
     ring: Arc<Ring<T>>,
     task: AbortHandle,
+    fanout: Fanout,
+    _end: DropGuard,
 }
 
 impl<T> Default for Muxers<T> {
@@ -52,10 +57,13 @@ impl<T> Muxers<T> {
         running.retain(|_, muxer| muxer.strong_count() > 0);
         let ring = Arc::new(ring());
         let task = tokio::spawn(run(stream.lease(), Arc::clone(&ring))).abort_handle();
+        let end = CancellationToken::new();
         let muxer = Arc::new(Muxer {
             stream: Arc::clone(stream),
             ring,
             task,
+            fanout: Fanout::new(end.clone()),
+            _end: end.drop_guard(),
         });
         running.insert(stream.name().clone(), Arc::downgrade(&muxer));
         muxer
@@ -67,8 +75,13 @@ impl<T> Muxer<T> {
         &self.stream
     }
 
-    pub(crate) fn ring(&self) -> &Ring<T> {
+    pub(crate) fn ring(&self) -> &Arc<Ring<T>> {
         &self.ring
+    }
+
+    /// Writes the ring to viewers on plain sockets.
+    pub(crate) fn fanout(&self) -> &Fanout {
+        &self.fanout
     }
 
     /// Whether the task has ended, which it never does by itself.

@@ -4,21 +4,28 @@
 //! made into a part once and shared by all viewers. A viewer that is slow skips to the newest
 //! picture. Torn pictures are never passed on. It opens no socket and knows no HTTP server.
 
+mod connection;
+mod muxer;
 mod session;
 mod snapshot;
+#[cfg(test)]
+mod socket_tests;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use format::jpeg;
-use hub::{Event, Hub, Lease, Limits, Ring, Slot, Start, Stream};
+use bytes::Bytes;
+use hub::{Hub, Limits, Ring, Stream};
 use media::{Codec, Tracks};
 
 pub use session::Session;
 pub use snapshot::Snapshot;
+
+pub(crate) use connection::{End, Manner};
+pub(crate) use muxer::Framing;
+use muxer::{Part, picture};
 
 use crate::Error;
 use crate::muxers::Muxers;
@@ -29,32 +36,19 @@ pub const NAME: &str = "mjpeg";
 /// The `Content-Type` of a session's bytes.
 pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace; boundary=eyelet";
 
+/// From this age on a picture is no longer live: a new viewer is not shown it, and a still is
+/// called stale. Twice the time after which a silent camera is connected to anew.
+pub const STALE: Duration = Duration::from_secs(10);
+
 /// What stands in front of the first part. Behind each part the next boundary follows at once,
 /// since browsers show a picture only when they see that it has ended.
-const OPENING: Bytes = Bytes::from_static(b"--eyelet\r\n");
+pub(crate) const OPENING: Bytes = Bytes::from_static(b"--eyelet\r\n");
 
 /// The MJPEG output of all streams.
 #[derive(Debug)]
 pub struct Mjpeg {
     hub: Arc<Hub>,
     muxers: Muxers<Part>,
-}
-
-/// One picture with its part headers and the boundary that follows it.
-#[derive(Debug)]
-pub(crate) struct Part {
-    bytes: Bytes,
-    made: Instant,
-}
-
-impl Slot for Part {
-    fn size(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
-    }
-
-    fn is_keyframe(&self) -> bool {
-        true
-    }
 }
 
 impl Mjpeg {
@@ -75,20 +69,30 @@ impl Mjpeg {
     /// # Errors
     /// [`Error::UnknownStream`], [`Error::NotJpeg`], [`Error::NoPictures`], [`Error::TimedOut`].
     pub async fn session(&self, stream: &str, patience: Duration) -> Result<Session, Error> {
+        self.session_of(NAME, stream, patience).await
+    }
+
+    /// The same for a viewer that is counted under another output's name.
+    pub(crate) async fn session_of(
+        &self,
+        output: &'static str,
+        stream: &str,
+        patience: Duration,
+    ) -> Result<Session, Error> {
         let stream = self.find(stream)?;
         let lease = stream.lease();
         let tracks = tokio::time::timeout(patience, stream.wait_tracks()).await;
         let tracks = tracks.map_err(|_| timed_out(&stream, patience))?;
         check(&stream, &tracks)?;
-        // A second of pictures is enough: who is further behind gets the newest.
+        // Two seconds of pictures are enough: who is further behind gets the newest.
         let limits = Limits {
-            behind: Duration::from_secs(1),
+            behind: Duration::from_secs(2),
             gop: Duration::from_secs(60),
             ..Limits::default()
         };
-        let muxer = self.muxers.open(&stream, || Ring::new(limits), run);
+        let muxer = self.muxers.open(&stream, || Ring::new(limits), muxer::run);
         drop(lease);
-        Ok(Session::new(muxer, Arc::clone(&self.hub)))
+        Ok(Session::new(muxer, Arc::clone(&self.hub), output))
     }
 
     /// The newest picture, not older than 2 s if the camera gives one within `patience`; else
@@ -128,14 +132,6 @@ fn check(stream: &Stream, tracks: &Tracks) -> Result<(), Error> {
     }
 }
 
-/// The picture in this event, if it is one and whole.
-fn picture(event: &Event) -> Option<&media::AccessUnit> {
-    match event {
-        Event::AccessUnit(unit, true) if jpeg::is_whole(&unit.payload) => Some(unit),
-        Event::AccessUnit(..) | Event::Tracks(_) => None,
-    }
-}
-
 fn timed_out(stream: &Stream, patience: Duration) -> Error {
     let status = stream.status();
     let reason = status
@@ -145,36 +141,5 @@ fn timed_out(stream: &Stream, patience: Duration) -> Error {
         stream: stream.name().to_string(),
         seconds: patience.as_secs(),
         reason,
-    }
-}
-
-fn part(jpeg: &[u8]) -> Bytes {
-    let head = format!(
-        "Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
-        jpeg.len()
-    );
-    let mut bytes = BytesMut::with_capacity(head.len() + jpeg.len() + 2 + OPENING.len());
-    bytes.put_slice(head.as_bytes());
-    bytes.put_slice(jpeg);
-    bytes.put_slice(b"\r\n");
-    bytes.put_slice(&OPENING);
-    bytes.freeze()
-}
-
-/// Makes parts for as long as the task lives.
-async fn run(lease: Lease, ring: Arc<Ring<Part>>) {
-    let stream = lease.stream();
-    let mut cursor = stream.ring().start(Start::Gop);
-    loop {
-        match cursor.poll(stream.ring()) {
-            Some(event) => {
-                if let Some(unit) = picture(&event) {
-                    let made = Instant::now();
-                    let bytes = part(&unit.payload);
-                    ring.push(Arc::new(Part { bytes, made }), made);
-                }
-            }
-            None => stream.ring().wait(cursor.next()).await,
-        }
     }
 }

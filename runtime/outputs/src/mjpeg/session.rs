@@ -2,11 +2,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use hub::{Cursor, Hub, Start, ViewerGuard};
+use hub::{Cursor, Hub, ViewerGuard};
+use tokio::net::TcpStream;
 
-use super::{OPENING, Part};
+use super::OPENING;
+use super::connection::{Connection, End, Manner};
+use super::muxer::{Framing, Part, entrance, next_part};
 use crate::muxers::Muxer;
 
 /// One viewer.
@@ -19,17 +22,14 @@ pub struct Session {
     viewer: ViewerGuard,
 }
 
-/// How old a picture may be while a newer one waits. A burst from the camera is shown whole; a
-/// viewer that cannot keep up sees the newest.
-const MAX_AGE: Duration = Duration::from_millis(400);
-
 /// How often a quiet session looks whether its camera still exists.
 const QUIET: Duration = Duration::from_secs(2);
 
 impl Session {
-    pub(super) fn new(muxer: Arc<Muxer<Part>>, hub: Arc<Hub>) -> Self {
-        let cursor = muxer.ring().start(Start::Gop);
-        let viewer = muxer.stream().viewer(super::NAME);
+    /// `output` is the name under which the viewer is counted.
+    pub(super) fn new(muxer: Arc<Muxer<Part>>, hub: Arc<Hub>, output: &'static str) -> Self {
+        let cursor = entrance(muxer.ring());
+        let viewer = muxer.stream().viewer(output);
         Self {
             muxer,
             hub,
@@ -48,19 +48,10 @@ impl Session {
             return Some(OPENING);
         }
         loop {
-            if let Some((part, skipped)) = self.cursor.poll_counting(self.muxer.ring()) {
-                self.viewer.add_dropped(skipped);
-                let newest = self.muxer.ring().start(Start::Gop);
-                let part = if part.made.elapsed() > MAX_AGE && newest.next() >= self.cursor.next() {
-                    let skipped = newest.next() + 1 - self.cursor.next();
-                    self.viewer.add_dropped(skipped);
-                    self.cursor = newest;
-                    self.cursor.poll(self.muxer.ring()).unwrap_or(part)
-                } else {
-                    part
-                };
-                self.viewer.add_bytes(part.bytes.len() as u64);
-                return Some(part.bytes.clone());
+            if let Some(part) = next_part(&mut self.cursor, self.muxer.ring(), &self.viewer, true) {
+                let bytes = part.wire(Framing::Parts);
+                self.viewer.add_bytes(bytes.len() as u64);
+                return Some(bytes);
             }
             let arrival = self.muxer.ring().wait(self.cursor.next());
             if tokio::time::timeout(QUIET, arrival).await.is_err() && self.is_over() {
@@ -77,12 +68,55 @@ impl Session {
         })
     }
 
-    fn is_over(&self) -> bool {
-        let stream = self.muxer.stream();
-        let is_gone = match self.hub.stream(stream.name().as_str()) {
-            Some(current) => !Arc::ptr_eq(&current, stream),
-            None => true,
+    /// Sends `head`, an HTTP response's, and then the body to a plain socket that nobody else writes
+    /// to, until the viewer leaves or takes nothing for `stall`, or the camera is configured no more.
+    ///
+    /// This is the cheap way: no task is woken for a picture.
+    pub async fn serve_on(self, socket: Arc<TcpStream>, head: &[u8], stall: Duration) {
+        let manner = Manner {
+            framing: Framing::Parts,
+            pictures: None,
+            patience: None,
+            stall,
+            allows_half_close: false,
         };
-        is_gone || self.muxer.is_finished()
+        let head = BytesMut::from_iter(head.iter().chain(&OPENING)).freeze();
+        self.send_to(socket, head, manner).await;
     }
+
+    /// The same for any kind of viewer.
+    pub(crate) async fn send_to(self, socket: Arc<TcpStream>, head: Bytes, manner: Manner) -> End {
+        let Self {
+            muxer,
+            hub,
+            cursor,
+            viewer,
+            ..
+        } = self;
+        let ring = Arc::clone(muxer.ring());
+        let connection = Connection::new(socket, ring, cursor, viewer, head, manner);
+        let connection = Arc::new(connection);
+        let _seat = muxer.fanout().join(muxer.ring(), connection.clone());
+        // What is there already; what comes from here on, the fan-out brings.
+        connection.pump();
+        let end = connection.serve(|| is_over(&muxer, &hub)).await;
+        if end == End::Served {
+            connection.farewell().await;
+        }
+        end
+    }
+
+    fn is_over(&self) -> bool {
+        is_over(&self.muxer, &self.hub)
+    }
+}
+
+/// Whether the camera of this muxer is configured no more, or anew.
+fn is_over(muxer: &Muxer<Part>, hub: &Hub) -> bool {
+    let stream = muxer.stream();
+    let is_gone = match hub.stream(stream.name().as_str()) {
+        Some(current) => !Arc::ptr_eq(&current, stream),
+        None => true,
+    };
+    is_gone || muxer.is_finished()
 }

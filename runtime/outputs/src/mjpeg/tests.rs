@@ -156,3 +156,24 @@ async fn other_codecs_are_refused_by_name() {
         "camera esp sends H.264, not JPEG pictures"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_is_no_longer_live_is_not_shown_to_a_new_viewer() {
+    let (mjpeg, _stream, mut publisher) = camera(Track::jpeg(None));
+    let unit = AccessUnit {
+        track: 0,
+        time: MediaTime(0),
+        wall: None,
+        received: Instant::now() - super::STALE,
+        is_keyframe: true,
+        payload: jpeg("old"),
+    };
+    publisher.publish(unit).unwrap();
+    let mut session = mjpeg.session("esp", PATIENCE).await.unwrap();
+    session.next().await;
+    let waited = tokio::time::timeout(PATIENCE, session.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    publish(&mut publisher, 1, jpeg("new"));
+    let part = session.next().await.unwrap();
+    assert!(part.windows(3).any(|three| three == b"new"));
+}

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::block::{Burst, Kind};
 use super::muxer::{Muxer, channel};
+use crate::fanout::Pump;
 
 /// Chunks handed to one vectored write.
 const MAX_CHUNKS: usize = 16;
@@ -119,15 +120,6 @@ impl Connection {
         self.lock().queue.is_empty()
     }
 
-    /// Sends what a new block brought, unless the socket is known to be full: its session goes on
-    /// when it drains.
-    pub(super) fn pump_live(&self) {
-        let writer = self.lock();
-        if writer.blocked_since.is_none() {
-            self.pump_locked(writer);
-        }
-    }
-
     /// Sends what there is until the socket is full. Never waits.
     pub(super) fn pump(&self) {
         self.pump_locked(self.lock());
@@ -165,6 +157,15 @@ impl Connection {
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pump for Connection {
+    fn pump_live(&self) {
+        let writer = self.lock();
+        if writer.blocked_since.is_none() {
+            self.pump_locked(writer);
+        }
     }
 }
 

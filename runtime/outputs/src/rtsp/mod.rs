@@ -6,7 +6,6 @@
 
 mod block;
 mod connection;
-mod fanout;
 mod muxer;
 mod session;
 mod udp;

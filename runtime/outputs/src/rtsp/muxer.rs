@@ -10,7 +10,7 @@ use rtp::{INTERLEAVED_HEADER, MAX_PAYLOAD, Packetizer};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::block::{Block, Kind};
-use super::fanout::Fanout;
+use crate::fanout::Fanout;
 
 /// Time between two sender reports of a track (RFC 3550 section 6.2 recommends 5 s).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) tracks: Tracks,
     /// For each track: synchronisation source and timestamp of stream time zero.
     pub(super) sources: Vec<Source>,
-    pub(super) ring: Ring<Block>,
+    pub(super) ring: Arc<Ring<Block>>,
     /// Timestamp of the newest picture.
     pub(super) edge: AtomicU32,
     /// For each track the number of its next packet.
@@ -78,7 +78,7 @@ fn start(stream: &Arc<Stream>, tracks: Tracks) -> Muxer {
             .collect(),
         tracks,
         sources,
-        ring: Ring::default(),
+        ring: Arc::default(),
         fanout: Fanout::new(end.clone()),
     });
     tokio::spawn(run(Arc::clone(&shared), stream.lease(), end.clone()));

@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::block::Burst;
 use super::connection::{Connection, Media, Outcome};
-use super::fanout::Seat;
 use super::muxer::Muxer;
 use super::udp::{self, Destination, Ear};
 use super::{OUTPUT, Server};
+use crate::fanout::Seat;
 
 /// How long a viewer waits for a camera that has just been started. Players give up after 10 to 30 s.
 const DESCRIBE_PATIENCE: Duration = Duration::from_secs(12);
@@ -322,7 +322,7 @@ impl Session<'_> {
                     viewer,
                 });
                 Playing::Tcp {
-                    _seat: shared.fanout.join(&shared, &self.connection),
+                    _seat: shared.fanout.join(&shared.ring, self.connection.clone()),
                 }
             }
         });
