@@ -46,7 +46,10 @@ impl Layer {
 const SEES_ONLY: &[(&str, &[&str])] = &[
     ("hub", &["media"]),
     ("agent", &["proto-tunnel", "link", "dialer"]),
-    ("eyelet-agent", &["agent", "proto-tunnel", "link", "dialer"]),
+    (
+        "eyelet-agent",
+        &["agent", "agent-file", "proto-tunnel", "link", "dialer"],
+    ),
 ];
 
 /// Crates that never see each other, in neither direction and through nobody.

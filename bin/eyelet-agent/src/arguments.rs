@@ -10,9 +10,12 @@ Connects a camera behind NAT to an Eyelet gateway. Dials out only, listens nowhe
 
 usage: eyelet-agent --join CODE [options]     the first time
        eyelet-agent [options]                 from then on
+       eyelet-agent --config FILE [options]   with a config.json of the camera agent that came before
 
   --join CODE        join code of `eyelet agent add NAME` on the gateway; harmless to repeat
                      (- reads it from the environment variable EYELET_JOIN)
+  --config FILE      read config.json in any of the older agent's dialects; its token is the join code.
+                     Says which keys have no effect. What is given here besides wins over the file
   --state DIR        where the identity is kept
                      (default: eyelet-agent in $XDG_STATE_HOME or ~/.local/state, else in /var/lib)
   --allow HOST:PORT  a target that the gateway may connect to; repeat for more. Replaces the default,
@@ -36,21 +39,24 @@ pub(crate) enum Command {
 
 pub(crate) struct Arguments {
     pub(crate) join: Option<JoinCode>,
+    pub(crate) config: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) allow: Vec<Target>,
-    pub(crate) level: Level,
+    pub(crate) level: Option<Level>,
 }
 
 pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
     let mut arguments = Arguments {
         join: None,
+        config: None,
         state: None,
         allow: Vec::new(),
-        level: Level::INFO,
+        level: None,
     };
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("join") => arguments.join = Some(join_code(&parser.value()?.string()?)?),
+            Arg::Long("config") => arguments.config = Some(parser.value()?.into()),
             Arg::Long("state") => arguments.state = Some(parser.value()?.into()),
             Arg::Long("allow") => {
                 let target = parser.value()?.string()?;
@@ -63,8 +69,8 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
                     return Err(format!("--allow is given more than {MAX_ALLOWED} times").into());
                 }
             }
-            Arg::Long("verbose") | Arg::Short('v') => arguments.level = Level::DEBUG,
-            Arg::Long("quiet") | Arg::Short('q') => arguments.level = Level::WARN,
+            Arg::Long("verbose") | Arg::Short('v') => arguments.level = Some(Level::DEBUG),
+            Arg::Long("quiet") | Arg::Short('q') => arguments.level = Some(Level::WARN),
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Value(value) if value.to_string_lossy().starts_with("eyelet") => {
@@ -106,7 +112,7 @@ mod tests {
             parsed.allow,
             [Target::new("192.168.1.10", 554), Target::new("fd00::1", 80)]
         );
-        assert_eq!(parsed.level, Level::WARN);
+        assert_eq!(parsed.level, Some(Level::WARN));
         assert!(parsed.join.is_none() && parsed.state.is_none());
     }
 

@@ -5,32 +5,39 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use agent::LogTail;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+/// What the gateway's operator may read, however quiet the terminal is.
+const KEPT: Level = Level::INFO;
+
 /// Longest line; a peer's text in it is bounded anyway.
 const MAX_LINE: usize = 1024;
 
-pub(crate) fn install(level: Level) {
+/// Lines go to stderr and, those of every day, into `tail`.
+pub(crate) fn install(level: Level, tail: LogTail) {
     let _ = tracing::subscriber::set_global_default(Stderr {
         level,
+        tail,
         next_span: AtomicUsize::new(1),
     });
 }
 
 struct Stderr {
     level: Level,
+    tail: LogTail,
     next_span: AtomicUsize,
 }
 
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.level && metadata.is_event()
+        *metadata.level() <= self.level.max(KEPT) && metadata.is_event()
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(self.level.into())
+        Some(self.level.max(KEPT).into())
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -48,6 +55,12 @@ impl Subscriber for Stderr {
         let mut out = format!("{name}: {}{}", line.text, line.fields);
         while out.len() > MAX_LINE {
             out.pop();
+        }
+        if *event.metadata().level() <= KEPT {
+            self.tail.push(&out);
+        }
+        if *event.metadata().level() > self.level {
+            return;
         }
         // One write, so that lines of several threads stay whole. There is nobody to tell of a failure.
         out.push('\n');

@@ -1,15 +1,18 @@
 //! The small program in or beside a camera: joins a gateway, dials out to it, and carries connections to the camera.
 
 mod arguments;
+mod file;
 mod logger;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use agent::{Agent, AgentConfig, AllowList};
-use tracing::{error, info};
+use agent::{Agent, AgentConfig, AllowList, LogTail};
+use tracing::{Level, error, info, warn};
 
 use arguments::{Arguments, Command, HELP};
+use file::Plan;
 
 /// Done, or asked to stop.
 const DONE: u8 = 0;
@@ -33,8 +36,19 @@ fn main() -> ExitCode {
             return USAGE.into();
         }
     };
-    logger::install(arguments.level);
-    match run(arguments) {
+    let plan = match arguments.config.as_deref().map(file::read).transpose() {
+        Ok(plan) => plan,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "eyelet-agent: {error}");
+            return USAGE.into();
+        }
+    };
+    let log = LogTail::new();
+    let level = arguments
+        .level
+        .or(plan.as_ref().and_then(|plan| plan.level));
+    logger::install(level.unwrap_or(Level::INFO), log.clone());
+    match run(arguments, plan, log) {
         Ok(()) => DONE.into(),
         Err(error) => {
             error!("{}", error.chain());
@@ -43,15 +57,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), agent::Error> {
+fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), agent::Error> {
     let mut config = AgentConfig::new(arguments.state.unwrap_or_else(agent::default_state_dir));
-    config.join = arguments.join;
+    config.log = log;
+    config.restart = restart();
+    let is_tagged = plan.is_some();
+    let mut named = None;
+    if let Some(plan) = plan {
+        plan.tell();
+        named = plan.name.clone();
+        plan.apply(&mut config);
+    }
+    if arguments.join.is_some() {
+        config.join = arguments.join;
+    }
     if !arguments.allow.is_empty() {
         config.allow = AllowList::new(arguments.allow);
     }
     let state_dir = config.state_dir.clone();
     let allowed: Vec<String> = config.allow.iter().map(ToString::to_string).collect();
     let agent = Agent::new(config)?;
+    if let Some(named) = named.filter(|named| named != agent.name()) {
+        warn!(
+            "the file calls this agent {named:?}, the gateway knows it as {:?}",
+            agent.name()
+        );
+    }
     info!(agent = agent.name(), state = %state_dir.display(), allow = allowed.join(" "), "agent starts");
     let start = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,10 +91,35 @@ fn run(arguments: Arguments) -> Result<(), agent::Error> {
         path: state_dir,
         reason: error.to_string(),
     })?;
-    let result = runtime.block_on(agent.run(asked_to_stop()));
+    let result = runtime.block_on(async {
+        if is_tagged {
+            tokio::spawn(file::tell_states(agent.state()));
+        }
+        agent.run(asked_to_stop()).await
+    });
     // A name server that does not answer holds its thread; do not wait for it.
     runtime.shutdown_background();
     result
+}
+
+/// Starts this program anew in this very process, so that whoever supervises it sees no end. The file may have been
+/// replaced by a newer one meanwhile.
+fn restart() -> Option<Arc<dyn Fn() + Send + Sync>> {
+    #[cfg(unix)]
+    {
+        // Asked now: later the system may call it deleted.
+        let program = std::env::current_exe().ok()?;
+        Some(Arc::new(move || {
+            use std::os::unix::process::CommandExt;
+
+            info!("restarting");
+            let mut command = std::process::Command::new(&program);
+            let failure = command.args(std::env::args_os().skip(1)).exec();
+            error!("cannot start {} anew: {failure}", program.display());
+        }))
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 async fn asked_to_stop() {

@@ -7,7 +7,7 @@ use config::Config;
 use tunnel::{Gateway, Identity};
 
 use crate::cli::Agent;
-use crate::files;
+use crate::{export, files};
 
 pub(crate) fn run(command: &Agent) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -57,6 +57,10 @@ pub(crate) fn run(command: &Agent) -> anyhow::Result<()> {
                     writeln!(out, "{:<24} {}", agent.name, describe(agent))?;
                 }
             }
+        }
+        Agent::Export(command) => {
+            drop(out);
+            return export::run(command);
         }
         Agent::Remove { name, files } => {
             let store = files::open_store(&files::load(files)?)?;

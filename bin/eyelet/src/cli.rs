@@ -37,9 +37,18 @@ pub(crate) enum Command {
     /// Invite, list and remove agents.
     #[command(subcommand)]
     Agent(Agent),
+    /// Turn another system's file into lines for eyelet.yaml: config.json of the camera agent.
+    Import(Import),
     /// Run one simulated camera.
     #[command(subcommand)]
     Simulate(Simulate),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// Where configuration and state are.
@@ -263,6 +272,8 @@ pub(crate) enum Agent {
         #[command(flatten)]
         files: Files,
     },
+    /// Print the cameras behind agents as another system takes them in.
+    Export(Export),
     /// Remove an agent: it is cut off at once and its key is worth nothing any more.
     Remove {
         /// Its name.
@@ -271,6 +282,45 @@ pub(crate) enum Agent {
         #[command(flatten)]
         files: Files,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// Only the cameras behind these agents.
+    #[arg(value_name = "AGENT")]
+    pub(crate) agent: Vec<String>,
+
+    /// Which system.
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+
+    /// The cameras behind no agent as well.
+    #[arg(long, conflicts_with = "agent")]
+    pub(crate) all: bool,
+
+    /// Where that system finds this gateway, instead of the configuration's `rtsp.listen`.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+
+    /// The one of `rtsp.users` whose login is put into the URLs, instead of the first.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+/// The systems that cameras are exported to.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Stream objects of Flussonic Media Server's API, as JSON.
+    Flussonic,
+    /// Flussonic Watcher's camera import, as CSV.
+    Csv,
+    /// Frigate's configuration, as YAML.
+    Frigate,
+    /// go2rtc's configuration, as YAML.
+    Go2rtc,
 }
 
 #[derive(Debug, Subcommand)]

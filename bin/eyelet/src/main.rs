@@ -4,7 +4,9 @@ mod agents;
 mod check;
 mod cli;
 mod demo;
+mod export;
 mod files;
+mod import;
 mod pictures;
 mod probe;
 mod relay;
@@ -54,6 +56,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Snapshot(command) => block_on(snapshot::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
         Command::Agent(command) => agents::run(command),
+        Command::Import(command) => import::run(command),
         Command::Simulate(command) => block_on(simulate::run(command)),
     }
 }

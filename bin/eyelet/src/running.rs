@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api::{Addresses, AppState, Parts, Readiness};
+use api::{Addresses, AppState, Fleet, Parts, Readiness};
 use config::Config;
 use hub::Hub;
 use outputs::mse::Mse;
@@ -11,7 +11,7 @@ use outputs::rtsp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor};
+use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor, SavedForwards};
 
 use crate::{files, wiring};
 
@@ -45,6 +45,14 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     let rtsp_server = rtsp::Server::bind(Arc::clone(&hub), config.rtsp.listen, users)
         .await
         .with_context(|| busy("RTSP", "rtsp.listen", config.rtsp.listen))?;
+    let rtsp_server = match &config.rtsp.passthrough {
+        Some(way) => {
+            let listen = rtsp_server.local_addr()?;
+            let passage = gateway.passage(listen, way.agent.as_str(), way.target.clone());
+            rtsp_server.with_passthrough(wiring::passthrough(passage, way.is_for_anyone))
+        }
+        None => rtsp_server,
+    };
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| busy("HTTP", "http.listen", config.http.listen))?;
@@ -69,6 +77,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     for forward in forwards {
         tasks.spawn(forward.run(shutdown.clone()));
     }
+    let saved = SavedForwards::start(&gateway, &tasks, &shutdown)?;
     tasks.spawn(door.serve(gateway.clone(), shutdown.clone()));
     tasks.spawn(rtsp_server.serve(shutdown.clone()));
     let state = AppState::new(Parts {
@@ -77,6 +86,11 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         addresses: Addresses {
             http,
             rtsp,
+            passthrough: config
+                .rtsp
+                .passthrough
+                .as_ref()
+                .map(|way| way.agent.to_string()),
             public_name: config
                 .http
                 .public
@@ -84,7 +98,10 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
                 .map(|public| public.host.clone()),
         },
         readiness: Readiness::new(),
-        agents: Some(Arc::new(gateway.clone())),
+        agents: Some(Arc::new(Fleet {
+            gateway: gateway.clone(),
+            forwards: saved,
+        })),
         mse: Arc::new(Mse::new(hub)),
         mjpeg,
     });

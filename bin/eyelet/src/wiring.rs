@@ -10,9 +10,10 @@ use drivers::{Camera, Transport};
 use hub::{Hub, StreamName};
 use outputs::mjpeg::Mjpeg;
 use outputs::raw;
+use outputs::rtsp::Passthrough;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::Gateway;
+use tunnel::{Gateway, Passage};
 
 use crate::running;
 
@@ -103,4 +104,15 @@ pub(crate) fn camera_infos(config: &Config) -> Vec<CameraInfo> {
         autoplay: true,
     };
     config.cameras.iter().map(info).collect()
+}
+
+/// The way of RTSP connections that ask for no camera of ours.
+pub(crate) fn passthrough(passage: Passage, is_for_anyone: bool) -> Passthrough {
+    Passthrough {
+        carry: Arc::new(move |viewer, peer, first| {
+            let passage = passage.clone();
+            Box::pin(async move { passage.carry(viewer, peer, &first).await })
+        }),
+        is_for_anyone,
+    }
 }

@@ -19,12 +19,16 @@ mod backoff;
 mod connect;
 mod error;
 mod identity;
+mod lease;
+mod life;
+mod log;
 mod pin;
 mod serve;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dialer::{Dialer, Direct};
@@ -39,6 +43,9 @@ use backoff::Backoff;
 pub use error::Error;
 use identity::Identity;
 pub use identity::default_state_dir;
+pub use life::CameraNotes;
+use life::Life;
+pub use log::LogTail;
 
 /// What an agent needs to know.
 #[derive(Clone)]
@@ -47,12 +54,20 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// The code to join with; needed once, harmless later.
     pub join: Option<JoinCode>,
+    /// The gateway's `host:port` where it is known better than when the agent joined; tried first.
+    pub gateway: Option<String>,
     /// What it may dial.
     pub allow: AllowList,
     /// How it dials.
     pub dialer: Arc<dyn Dialer>,
     /// Signs of life.
     pub heartbeat: HeartbeatConfig,
+    /// The newest log lines, which the gateway may ask for.
+    pub log: LogTail,
+    /// What it tells of its camera.
+    pub notes: CameraNotes,
+    /// Starts the program anew; returns only if that failed. Without it the agent begins afresh in the same process.
+    pub restart: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Factor on all pauses between redials; tests make them short.
     pub pace: f32,
 }
@@ -72,9 +87,13 @@ impl AgentConfig {
         Self {
             state_dir: state_dir.into(),
             join: None,
+            gateway: None,
             allow: AllowList::default(),
             dialer: Arc::new(Direct),
             heartbeat: HeartbeatConfig::default(),
+            log: LogTail::new(),
+            notes: CameraNotes::default(),
+            restart: None,
             pace: 1.0,
         }
     }
@@ -110,7 +129,10 @@ impl Agent {
     /// # Errors
     /// When there is neither, or the state folder cannot be used.
     pub fn new(config: AgentConfig) -> Result<Self, Error> {
-        let identity = Identity::load_or_join(&config.state_dir, config.join.as_ref())?;
+        let mut identity = Identity::load_or_join(&config.state_dir, config.join.as_ref())?;
+        if let Some(gateway) = &config.gateway {
+            identity.prefer(gateway);
+        }
         Ok(Self {
             config,
             identity,
@@ -137,6 +159,7 @@ impl Agent {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(shutdown);
         let mut backoff = Backoff::new(self.config.pace);
+        let mut life = Arc::new(Life::new());
         loop {
             self.state.send_replace(State::Connecting);
             let connected = tokio::select! {
@@ -147,14 +170,30 @@ impl Agent {
                 Ok(session) => {
                     self.welcomed();
                     let start = Instant::now();
+                    life.sessions.fetch_add(1, Ordering::Relaxed);
+                    let mut is_restart = false;
                     let leave = async {
-                        (&mut shutdown).await;
+                        let text = tokio::select! {
+                            () = &mut shutdown => "the agent is stopping",
+                            () = life.restart.notified() => {
+                                is_restart = true;
+                                "the agent is restarting"
+                            }
+                        };
                         Bye {
                             reason: ByeReason::Shutdown,
-                            text: "the agent is stopping".to_owned(),
+                            text: text.to_owned(),
                         }
                     };
-                    let end = serve::serve(session, &self.config, leave).await;
+                    let end = serve::serve(session, &self.config, &life, leave).await;
+                    if is_restart {
+                        if let Some(restart) = &self.config.restart {
+                            restart();
+                        }
+                        life = Arc::new(Life::new());
+                        backoff.reset();
+                        continue;
+                    }
                     if start.elapsed() >= STABLE {
                         backoff.reset();
                     }

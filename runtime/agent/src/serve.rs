@@ -11,13 +11,15 @@ use link::{
     Error, Flow, PipeEnd, PipeOptions, SessionEnd, Stream, keep_alive, pipe, read_message,
     write_message,
 };
-use proto_tunnel::{Bye, MAX_TEXT, Message, OpenFailed, OpenFailure};
+use proto_tunnel::{Bye, Command, MAX_TEXT, Message, OpenFailed, OpenFailure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::connect::Connected;
+use crate::life::Life;
 use crate::{AgentConfig, AllowList};
 
 /// Longest wait for the request on a stream that the gateway opened, and for its answer to be taken.
@@ -30,6 +32,7 @@ const ADDRESS_CHECK: Duration = Duration::from_secs(2);
 pub(crate) async fn serve(
     session: Connected,
     config: &AgentConfig,
+    life: &Arc<Life>,
     leave: impl Future<Output = Bye>,
 ) -> SessionEnd {
     let Connected {
@@ -43,8 +46,8 @@ pub(crate) async fn serve(
             tokio::select! {
                 accepted = mux.accept() => match accepted {
                     Ok(stream) => {
-                        let (allow, dialer) = (config.allow.clone(), Arc::clone(&config.dialer));
-                        streams.spawn(async move { carry(stream, &allow, &*dialer).await });
+                        let (config, life) = (config.clone(), Arc::clone(life));
+                        streams.spawn(async move { answer(stream, &config, &life, local).await });
                     }
                     Err(error) => return error,
                 },
@@ -85,38 +88,74 @@ async fn address_lost(local: Option<IpAddr>) -> IpAddr {
     }
 }
 
-async fn carry(mut stream: Stream, allow: &AllowList, dialer: &dyn Dialer) {
+async fn answer(mut stream: Stream, config: &AgentConfig, life: &Life, local: Option<IpAddr>) {
     let Ok(Ok(message)) = timeout(REQUEST_TIMEOUT, read_message(&mut stream)).await else {
         return;
     };
-    let (target, dialed) = match message {
+    match message {
         Message::Open(open) => {
             let target = Target::new(open.host, open.port);
-            let dialed = dial(&target, allow, dialer).await;
-            (target, dialed)
+            carry(stream, &target, config, life).await;
         }
-        other => {
-            warn!(
-                message = other.name(),
-                "the gateway sent a message where open was due"
-            );
-            return;
-        }
+        Message::Command(command) => obey(stream, command, config, life, local).await,
+        other => warn!(
+            message = other.name(),
+            "the gateway sent a message where open was due"
+        ),
+    }
+}
+
+/// Says one thing, then whatever text belongs to it, and sees that it arrives.
+async fn finish(stream: &mut Stream, message: &Message, text: &str) {
+    let answer = async {
+        write_message(stream, message).await?;
+        stream.write_all(text.as_bytes()).await?;
+        stream.shutdown().await?;
+        // The gateway ends the stream when it has read the answer.
+        stream.read(&mut [0; 1]).await
     };
+    let _: Result<io::Result<usize>, _> = timeout(REQUEST_TIMEOUT, async {
+        answer.await.map_err(io::Error::other)
+    })
+    .await;
+}
+
+/// Does what the gateway asks of this program. Nothing of it widens what the gateway may reach.
+async fn obey(
+    mut stream: Stream,
+    command: Command,
+    config: &AgentConfig,
+    life: &Life,
+    local: Option<IpAddr>,
+) {
+    match command {
+        Command::Restart => {
+            info!("the gateway asks for a restart");
+            finish(&mut stream, &Message::Opened, "").await;
+            life.restart.notify_one();
+        }
+        Command::Log => finish(&mut stream, &Message::Opened, &config.log.text()).await,
+        Command::Report => {
+            let report = life.report(&config.allow, &config.notes, local).await;
+            finish(&mut stream, &Message::Report(report), "").await;
+        }
+        Command::Other(number) => {
+            let text = format!("this agent does not know command {number}");
+            let kind = OpenFailure::Malformed;
+            let failed = Message::OpenFailed(OpenFailed { kind, text });
+            finish(&mut stream, &failed, "").await;
+        }
+    }
+}
+
+async fn carry(mut stream: Stream, target: &Target, config: &AgentConfig, life: &Life) {
+    let dialed = dial(target, &config.allow, &*config.dialer).await;
+    life.note_dial(target, &config.allow, dialed.is_ok());
     let mut camera = match dialed {
         Ok(camera) => camera,
         Err(failed) => {
             warn!(%target, kind = ?failed.kind, "open refused: {}", failed.text);
-            let answer = async {
-                write_message(&mut stream, &Message::OpenFailed(failed)).await?;
-                tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
-                // The gateway ends the stream when it has read the answer.
-                tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1]).await
-            };
-            let _: Result<io::Result<usize>, _> = timeout(REQUEST_TIMEOUT, async {
-                answer.await.map_err(io::Error::other)
-            })
-            .await;
+            finish(&mut stream, &Message::OpenFailed(failed), "").await;
             return;
         }
     };

@@ -10,30 +10,56 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use link::WebSocketBytes;
 use serde_json::{Value, json};
+use tunnel::AgentStatus;
 
 use crate::problem::Problem;
 use crate::view::{AgentView, ForwardView};
 use crate::{AppState, Peer, viewing};
 
-/// All agents, by name.
-pub(crate) async fn list(state: &AppState) -> Vec<AgentView> {
+/// All agents as the tunnel tells of them, by name.
+pub(crate) async fn statuses(state: &AppState) -> Vec<AgentStatus> {
     let Some(agents) = state.agents().map(Arc::clone) else {
         return Vec::new();
     };
     // The names stand in a file.
-    let list = tokio::task::spawn_blocking(move || agents.list())
+    tokio::task::spawn_blocking(move || agents.list())
         .await
-        .unwrap_or_default();
-    list.into_iter().map(AgentView::from).collect()
+        .unwrap_or_default()
 }
 
-/// All forwards, in the order of the configuration.
+/// All agents, by name.
+pub(crate) async fn list(state: &AppState) -> Vec<AgentView> {
+    statuses(state)
+        .await
+        .into_iter()
+        .map(AgentView::from)
+        .collect()
+}
+
+/// The agent of this name.
+pub(crate) async fn find(state: &AppState, name: &str) -> Result<AgentStatus, Problem> {
+    let mut agents = statuses(state).await;
+    match agents.iter().position(|agent| agent.name == name) {
+        Some(at) => Ok(agents.swap_remove(at)),
+        None => {
+            let known = agents.iter().map(|agent| agent.name.as_str());
+            Err(Problem::unknown("agent", name, known))
+        }
+    }
+}
+
+/// All forwards, in the order in which they were made.
 pub(crate) fn list_forwards(state: &AppState) -> Vec<ForwardView> {
-    let forwards = state
-        .agents()
-        .map(|agents| agents.forwards())
-        .unwrap_or_default();
-    forwards.into_iter().map(ForwardView::from).collect()
+    let Some(agents) = state.agents() else {
+        return Vec::new();
+    };
+    let forwards = agents.forwards().into_iter();
+    forwards
+        .map(|forward| {
+            let is_saved = agents.is_saved(forward.listen);
+            ForwardView::new(forward, is_saved)
+        })
+        .collect()
 }
 
 pub(crate) async fn agents(State(state): State<AppState>) -> Json<Value> {
@@ -43,15 +69,8 @@ pub(crate) async fn agents(State(state): State<AppState>) -> Json<Value> {
 pub(crate) async fn agent(
     State(state): State<AppState>,
     Path(name): Path<String>,
-) -> Result<Response, Problem> {
-    let agents = list(&state).await;
-    match agents.iter().find(|agent| agent.name == name) {
-        Some(agent) => Ok(Json(agent).into_response()),
-        None => {
-            let known = agents.iter().map(|agent| agent.name.as_str());
-            Err(Problem::unknown("agent", &name, known))
-        }
-    }
+) -> Result<Json<AgentView>, Problem> {
+    Ok(Json(find(&state, &name).await?.into()))
 }
 
 pub(crate) async fn forwards(State(state): State<AppState>) -> Json<Value> {

@@ -2,20 +2,23 @@
 //!
 //! A page of another site, open in the same browser, can send requests to a gateway on loopback:
 //! by name through DNS rebinding, or by address. The `Host` check stops the first, the `Origin`
-//! check on WebSockets and the resource policy on all answers the second.
+//! check on WebSockets and the resource policy on all answers the second. There are no accounts yet: what changes
+//! something is for this machine alone.
+
+use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::AppState;
 use crate::problem::Problem;
+use crate::{AppState, Peer};
 
 /// Longest path with query, in bytes; ours are below 300.
 pub(crate) const MAX_TARGET: usize = 2048;
 
-/// Largest request body, in bytes. No route takes one yet; this leaves room for a small form.
+/// Largest request body, in bytes: a line of JSON.
 pub(crate) const MAX_BODY: u64 = 16 << 10;
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -89,6 +92,53 @@ fn judge(state: &AppState, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What requests that change something must pass besides.
+pub(crate) async fn changes(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_change(&state, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whether this peer's requests may change something.
+pub(crate) fn may_change(peer: &Peer) -> bool {
+    peer.address.ip().to_canonical().is_loopback()
+}
+
+/// Only programs and pages of this machine change anything, and no page of another site by way of them.
+fn check_change(state: &AppState, request: &Request) -> Result<(), Problem> {
+    let forbidden = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    if !request.extensions().get::<Peer>().is_some_and(may_change) {
+        return forbidden(
+            "there are no accounts yet, so changes are only taken from the gateway's own machine (through an SSH tunnel, if you are elsewhere)",
+        );
+    }
+    // A foreign name that leads here is a trick of a foreign page; a bare address cannot be one.
+    let name = host(request).map(host_name);
+    let is_address = |name: &str| {
+        name.trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok()
+    };
+    if !name.is_some_and(|name| is_address(name) || is_our_name(name, state.public_name())) {
+        return forbidden("changes are not taken under this host name");
+    }
+    check_origin(request.headers(), state.public_name())?;
+    let site = request
+        .headers()
+        .get("sec-fetch-site")
+        .map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return forbidden("a page of another site may not change anything");
+    }
+    Ok(())
+}
+
 /// The host that a request is for, with its port.
 pub(crate) fn host(request: &Request) -> Option<&str> {
     match request.uri().authority() {
@@ -117,7 +167,7 @@ fn is_our_name(name: &str, public_name: Option<&str>) -> bool {
         || public_name.is_some_and(|ours| name.eq_ignore_ascii_case(ours))
 }
 
-/// Refuses a WebSocket that a page of another site opens. Programs send no `Origin`.
+/// Refuses a WebSocket or a change that a page of another site asks for. Programs send no `Origin`.
 ///
 /// A reverse proxy may put its own words into `Host`, so the public name is good as well.
 pub(crate) fn check_origin(headers: &HeaderMap, public_name: Option<&str>) -> Result<(), Problem> {
@@ -134,7 +184,7 @@ pub(crate) fn check_origin(headers: &HeaderMap, public_name: Option<&str>) -> Re
     if origin_host.is_some_and(|host| host_header(headers) == Some(host) || is_public(host)) {
         return Ok(());
     }
-    let detail = "a page of another site may not open this WebSocket (Origin and Host differ)";
+    let detail = "a page of another site may not do this (Origin and Host differ)";
     Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 

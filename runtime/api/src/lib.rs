@@ -6,10 +6,13 @@
 
 mod agents;
 mod assets;
+mod changes;
+mod fleet;
 mod guard;
 mod listener;
 mod mask;
 mod metrics;
+mod original;
 mod patience;
 mod problem;
 mod routes;
@@ -19,9 +22,10 @@ mod takeover;
 mod view;
 mod viewing;
 
+pub use fleet::{Agents, Fleet};
 pub use listener::{
     HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,
     serve_with,
 };
 pub use routes::router;
-pub use state::{Addresses, Agents, AppState, CameraInfo, Parts, Readiness};
+pub use state::{Addresses, AppState, CameraInfo, Parts, Readiness};

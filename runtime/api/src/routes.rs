@@ -2,21 +2,30 @@
 
 use std::time::SystemTime;
 
-use axum::Json;
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
-use crate::{AppState, CameraInfo, agents, assets, guard, metrics, stills, viewing};
+use crate::{
+    AppState, CameraInfo, Peer, agents, assets, changes, guard, metrics, original, stills, viewing,
+};
 
 /// All routes over `state`, behind the checks that every request must pass.
 pub fn router(state: AppState) -> Router {
+    let changes = Router::new()
+        .route("/api/v1/agents/{name}/restart", post(changes::restart))
+        .route("/api/v1/agents/{name}/reconnect", post(changes::reconnect))
+        .route("/api/v1/forwards", post(changes::add_forward))
+        .route("/api/v1/forwards/{listen}", delete(changes::remove_forward))
+        .route("/agents/{id}/control", post(original::control))
+        .route("/tunnels/{id}/restart", post(original::restart))
+        .route_layer(from_fn_with_state(state.clone(), guard::changes));
     Router::new()
         .route("/", get(assets::page))
         .route("/assets/{name}", get(assets::asset))
@@ -33,8 +42,19 @@ pub fn router(state: AppState) -> Router {
         .route("/api/frame.jpeg", get(stills::frame))
         .route("/api/v1/agents", get(agents::agents))
         .route("/api/v1/agents/{name}", get(agents::agent))
+        .route("/api/v1/agents/{name}/log", get(changes::log))
         .route("/api/v1/forwards", get(agents::forwards))
+        .route("/health", get(original::health))
+        .route("/agents", get(original::agents))
+        .route("/agents/{id}", get(original::agent))
+        .route("/agents/{id}/stream", get(original::stream))
+        .route("/agents/{id}/stats", get(original::stats_of))
+        .route("/streams", get(original::streams))
+        .route("/stats", get(original::stats))
+        .route("/tunnels", get(original::tunnels))
+        .route("/tunnels/{id}", get(original::tunnel))
         .route("/agent", get(agents::door))
+        .merge(changes)
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)
         .layer(from_fn_with_state(state.clone(), guard::guard))
@@ -52,7 +72,7 @@ async fn nowhere(uri: Uri) -> Problem {
 async fn not_that_way() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "this path only answers GET and HEAD",
+        "this path does not answer that method; the API's description says which it does",
     )
 }
 
@@ -73,12 +93,17 @@ async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
 }
 
 /// Everything that the dashboard shows, of one moment.
-async fn overview(State(state): State<AppState>, headers: HeaderMap) -> Json<Value> {
+async fn overview(
+    State(state): State<AppState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Json<Value> {
     Json(json!({
         "now": Moment(SystemTime::now()),
         "version": env!("CARGO_PKG_VERSION"),
         "started": Moment(state.started_at()),
         "pending": state.readiness().pending(),
+        "may_change": guard::may_change(&peer),
         "cameras": camera_views(&state, &headers),
         "agents": agents::list(&state).await,
         "forwards": agents::list_forwards(&state),
@@ -142,7 +167,7 @@ fn camera_views(state: &AppState, headers: &HeaderMap) -> Vec<CameraView> {
 
 /// The start of the RTSP URLs, for the one who asks: under the name that reached us, unless RTSP
 /// listens on one address only.
-fn rtsp_base(state: &AppState, headers: &HeaderMap) -> String {
+pub(crate) fn rtsp_base(state: &AppState, headers: &HeaderMap) -> String {
     let address = state.rtsp_address();
     if !address.ip().is_unspecified() {
         return format!("rtsp://{address}");

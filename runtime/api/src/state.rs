@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use axum::extract::ws::WebSocket;
-use futures_util::future::BoxFuture;
 use hub::Hub;
-use link::WebSocketBytes;
 use outputs::mjpeg::Mjpeg;
 use outputs::mse::Mse;
-use tunnel::{AgentStatus, ForwardStatus, Gateway};
+
+use crate::Agents;
 
 /// A camera as the configuration names it.
 #[derive(Clone, Debug)]
@@ -35,38 +33,10 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Where RTSP listens.
     pub rtsp: SocketAddr,
+    /// The agent whose camera answers on the RTSP port to requests for no camera of ours, if there is one.
+    pub passthrough: Option<String>,
     /// The name under which others reach the gateway, if the configuration gives one.
     pub public_name: Option<String>,
-}
-
-/// The gateway's half of the tunnel, as the API sees it.
-pub trait Agents: Send + Sync {
-    /// All agents that may come, connected or not, by name. May read a disk.
-    fn list(&self) -> Vec<AgentStatus>;
-
-    /// All forwards that have their port.
-    fn forwards(&self) -> Vec<ForwardStatus>;
-
-    /// Talks with a peer that says it is an agent until it leaves.
-    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()>;
-}
-
-impl Agents for Gateway {
-    fn list(&self) -> Vec<AgentStatus> {
-        self.agents()
-    }
-
-    fn forwards(&self) -> Vec<ForwardStatus> {
-        Gateway::forwards(self)
-    }
-
-    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()> {
-        let gateway = self.clone();
-        Box::pin(async move {
-            // It reports its ends by itself.
-            let _ = Gateway::accept(&gateway, WebSocketBytes::from_axum(socket), peer).await;
-        })
-    }
 }
 
 /// Which parts of the program are up.
@@ -187,6 +157,10 @@ impl AppState {
 
     pub(crate) fn rtsp_address(&self) -> SocketAddr {
         self.0.parts.addresses.rtsp
+    }
+
+    pub(crate) fn passthrough(&self) -> Option<&str> {
+        self.0.parts.addresses.passthrough.as_deref()
     }
 
     pub(crate) fn public_name(&self) -> Option<&str> {

@@ -3,13 +3,13 @@
 //! Units are in the names; times are RFC 3339 in UTC; what is not known is null.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use hub::{Hub, State, Statistics, Status, Stream};
 use media::{Kind, Track};
 use serde::Serialize;
-use tunnel::{AgentStatus, ForwardStatus};
+use tunnel::{AgentStatus, ForwardStatus, Report, Target};
 
 use crate::CameraInfo;
 use crate::mask::mask;
@@ -17,6 +17,13 @@ use crate::mask::mask;
 /// A moment in UTC, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment(pub(crate) SystemTime);
+
+impl Moment {
+    /// From Unix seconds.
+    pub(crate) fn unix(seconds: u64) -> Self {
+        Self(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+}
 
 impl Serialize for Moment {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -47,11 +54,48 @@ pub(crate) struct AgentView {
     streams_opened: u64,
     streams_failed: u64,
     pub(crate) reconnects: u64,
+    last_heartbeat: Option<Moment>,
+    report: Option<ReportView>,
+}
+
+/// What an agent tells of itself and its camera, as the API tells it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ReportView {
+    uptime_s: u64,
+    memory_bytes: Option<u64>,
+    camera: Option<AgentCameraView>,
+    model: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AgentCameraView {
+    target: String,
+    address: Option<IpAddr>,
+    dhcp: Option<bool>,
+    detected: bool,
+    reached: Option<bool>,
+}
+
+impl From<Report> for ReportView {
+    fn from(report: Report) -> Self {
+        Self {
+            uptime_s: report.uptime_ms / 1_000,
+            memory_bytes: Some(report.memory).filter(|&bytes| bytes > 0),
+            camera: report.camera.map(|camera| AgentCameraView {
+                target: Target::new(camera.host, camera.port).to_string(),
+                address: camera.address,
+                dhcp: camera.is_dhcp,
+                detected: camera.is_detected,
+                reached: camera.is_reached,
+            }),
+            model: Some(report.model).filter(|model| !model.is_empty()),
+        }
+    }
 }
 
 impl From<AgentStatus> for AgentView {
     fn from(agent: AgentStatus) -> Self {
-        let moment = |seconds| Moment(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let moment = Moment::unix;
         Self {
             name: agent.name,
             joined: agent.joined,
@@ -68,6 +112,8 @@ impl From<AgentStatus> for AgentView {
             streams_opened: agent.streams_opened,
             streams_failed: agent.streams_failed,
             reconnects: agent.reconnects,
+            last_heartbeat: agent.last_heartbeat.map(moment),
+            report: agent.report.map(ReportView::from),
         }
     }
 }
@@ -75,9 +121,10 @@ impl From<AgentStatus> for AgentView {
 /// A forward, as the API tells it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ForwardView {
-    listen: SocketAddr,
-    agent: String,
-    target: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) agent: String,
+    pub(crate) target: String,
+    saved: bool,
     connections: usize,
     accepted: u64,
     failed: u64,
@@ -86,12 +133,13 @@ pub(crate) struct ForwardView {
     last_error: Option<String>,
 }
 
-impl From<ForwardStatus> for ForwardView {
-    fn from(forward: ForwardStatus) -> Self {
+impl ForwardView {
+    pub(crate) fn new(forward: ForwardStatus, is_saved: bool) -> Self {
         Self {
             listen: forward.listen,
             agent: forward.agent,
             target: forward.target,
+            saved: is_saved,
             connections: forward.connections,
             accepted: forward.accepted,
             failed: forward.failed,

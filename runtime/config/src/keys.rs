@@ -101,6 +101,24 @@ pub(crate) static RTSP: Section = Section {
             default: Some(""),
             about: "User names and their passwords. Without users nobody is asked for a password.",
         },
+        Key {
+            name: "passthrough",
+            kind: Kind::Agent,
+            default: Some(""),
+            about: "An agent. A connection whose first request names none of the `cameras` goes through to that agent's camera, byte for byte, with the camera's own paths and login: `rtsp://127.0.0.1:8554/cam/realmonitor?channel=1&subtype=0`. `users` are not asked for on it.",
+        },
+        Key {
+            name: "passthrough_to",
+            kind: Kind::Target,
+            default: Some(""),
+            about: "Host and port as that agent sees them, if it has more cameras than one. Without it, the first that the agent allows.",
+        },
+        Key {
+            name: "passthrough_from",
+            kind: Kind::OneOf(&["loopback", "anyone"]),
+            default: Some("loopback"),
+            about: "Whose connections may go through: programs of this machine only, or everyone who reaches `listen`.",
+        },
     ],
 };
 

@@ -79,6 +79,21 @@ pub struct Rtsp {
     pub listen: SocketAddr,
     /// Passwords by user; nobody is asked for one if it is empty.
     pub users: BTreeMap<String, Secret>,
+    /// Where connections go that ask for none of our cameras.
+    pub passthrough: Option<Passthrough>,
+}
+
+/// The way through to an agent's camera.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passthrough {
+    /// The agent.
+    #[serde(serialize_with = "as_text")]
+    pub agent: AgentName,
+    /// Host and port as the agent sees them; without it the agent's own choice.
+    #[serde(serialize_with = "as_text_or_null")]
+    pub target: Option<Target>,
+    /// Whether viewers on other machines may take it.
+    pub is_for_anyone: bool,
 }
 
 /// One camera.
@@ -149,6 +164,7 @@ impl Default for Config {
             rtsp: Rtsp {
                 listen: local(8554),
                 users: BTreeMap::new(),
+                passthrough: None,
             },
             cameras: Vec::new(),
             forwards: Vec::new(),
@@ -257,6 +273,15 @@ impl Config {
                     camera.name
                 ));
             }
+        }
+        if let Some(way) = &self.rtsp.passthrough
+            && way.is_for_anyone
+            && is_wide(&self.rtsp.listen)
+        {
+            warnings.push(format!(
+                "rtsp on {} leads to the camera of agent {} for anyone who can reach it; only the camera's own login protects it.",
+                self.rtsp.listen, way.agent
+            ));
         }
         for forward in self
             .forwards

@@ -14,7 +14,7 @@ use crate::problem::{Position, Problem};
 use crate::secret::Secret;
 use crate::source::{self, Credentials, Source};
 use crate::tree::{Entry, Node, Value};
-use crate::{Camera, Config, Forward, Http, RawMode, Rtsp, Transport, duration};
+use crate::{Camera, Config, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration};
 
 /// Longest text from the file that a message quotes.
 const MAX_QUOTED: usize = 60;
@@ -100,7 +100,48 @@ impl Reader {
                 users.insert(entry.key.clone(), password);
             }
         }
-        Rtsp { listen, users }
+        let passthrough = self.passthrough(&fields);
+        Rtsp {
+            listen,
+            users,
+            passthrough,
+        }
+    }
+
+    fn passthrough(&mut self, fields: &Fields<'_>) -> Option<Passthrough> {
+        let value = |key: &str| fields.get(key).map(|node| (*node, format!("rtsp.{key}")));
+        let agent = value("passthrough").map(|(node, path)| self.value(node, &path, parse_agent));
+        let target = value("passthrough_to")
+            .map(|(node, path)| (node.at, self.value(node, &path, parse_target)));
+        let from = value("passthrough_from").map(|(node, path)| {
+            let is_for_anyone = self.value(node, &path, |text| match text {
+                "loopback" => Ok(false),
+                "anyone" => Ok(true),
+                _ => Err(format!(
+                    "expected loopback or anyone, found \"{}\"",
+                    quoted(text)
+                )),
+            });
+            (node.at, is_for_anyone)
+        });
+        if agent.is_none() {
+            for (at, key) in [
+                (target.as_ref().map(|(at, _)| *at), "passthrough_to"),
+                (from.as_ref().map(|(at, _)| *at), "passthrough_from"),
+            ] {
+                if let Some(at) = at {
+                    self.problem(
+                        at,
+                        format!("rtsp.{key} has no effect without rtsp.passthrough, which names the agent"),
+                    );
+                }
+            }
+        }
+        Some(Passthrough {
+            agent: agent??,
+            target: target.and_then(|(_, target)| target),
+            is_for_anyone: from.and_then(|(_, anyone)| anyone).unwrap_or(false),
+        })
     }
 
     fn cameras(&mut self, node: Option<&&Node>) -> Vec<Camera> {

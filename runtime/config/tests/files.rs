@@ -132,13 +132,44 @@ fn an_unquoted_variable_between_braces_is_explained() {
 }
 
 #[test]
+fn the_way_through_to_an_agents_camera_is_for_this_machine_unless_told_otherwise() {
+    let config = parse("rtsp: { passthrough: shed }");
+    let way = config.rtsp.passthrough.as_ref().unwrap();
+    assert_eq!((way.agent.as_str(), way.target.as_ref()), ("shed", None));
+    assert!(!way.is_for_anyone);
+    assert!(config.warnings().is_empty());
+
+    let config = parse(
+        "rtsp: { listen: \"0.0.0.0:8554\", users: { a: b }, passthrough: shed, passthrough_to: \"192.168.1.10:554\", passthrough_from: anyone }",
+    );
+    let way = config.rtsp.passthrough.as_ref().unwrap();
+    assert_eq!(way.target.as_ref().unwrap().to_string(), "192.168.1.10:554");
+    assert!(way.is_for_anyone);
+    let warnings = config.warnings().join("\n");
+    assert!(
+        warnings.contains("only the camera's own login"),
+        "{warnings}"
+    );
+
+    assert_problems(
+        "rtsp: { passthrough_from: everybody, passthrough_to: camera }",
+        &[
+            "eyelet.yaml:1:55: rtsp.passthrough_to: expected a host and a port as the agent sees them, such as \"127.0.0.1:554\", found \"camera\"",
+            "eyelet.yaml:1:27: rtsp.passthrough_from: expected loopback or anyone, found \"everybody\"",
+            "eyelet.yaml:1:55: rtsp.passthrough_to has no effect without rtsp.passthrough, which names the agent",
+            "eyelet.yaml:1:27: rtsp.passthrough_from has no effect without rtsp.passthrough, which names the agent",
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
     assert_problems(
         "data: x\ncameras:\n  porch:\n    sorce: rtsp://h\n    source: rtsp://h\nhtpp: {}\nrtsp: { zzz: 1 }\na9: {}\n",
         &[
             "eyelet.yaml:4:5: unknown key \"sorce\" in cameras.porch; did you mean \"source\"?",
             "eyelet.yaml:6:1: unknown key \"htpp\"; did you mean \"http\"?",
-            "eyelet.yaml:7:9: unknown key \"zzz\" in rtsp; valid keys: listen, users",
+            "eyelet.yaml:7:9: unknown key \"zzz\" in rtsp; valid keys: listen, users, passthrough, passthrough_to, passthrough_from",
             "eyelet.yaml:8:1: unknown key \"a9\"; this release does not have it yet",
         ],
     );

@@ -234,7 +234,7 @@ fn agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
     })
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     seconds(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

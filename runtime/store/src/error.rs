@@ -1,4 +1,5 @@
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why the state could not be read or changed.
@@ -14,6 +15,15 @@ pub enum Error {
     /// The table is full.
     #[error("there are {0} agents already, no more can be added")]
     TooManyAgents(usize),
+    /// Another forward has this address.
+    #[error("there is a forward on {0} already")]
+    ForwardExists(SocketAddr),
+    /// No forward has this address.
+    #[error("no forward on {0} was made by the API")]
+    NoSuchForward(SocketAddr),
+    /// The table is full.
+    #[error("there are {0} forwards already, no more can be added")]
+    TooManyForwards(usize),
     /// The file comes from the future.
     #[error("{path} was written by a newer Eyelet (schema {found}, this program knows {known})")]
     NewerSchema {

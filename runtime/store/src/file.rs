@@ -11,7 +11,8 @@ use crate::{BUSY_TIMEOUT, Error};
 const FILE: &str = "eyelet.db";
 
 /// Each entry leads from its index to the next version; entries are never changed once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE agents (
         name          TEXT PRIMARY KEY,
         created       INTEGER NOT NULL,   -- unix seconds, as all times here
@@ -21,7 +22,16 @@ const MIGRATIONS: &[&str] = &["
         joined        INTEGER,
         last_seen     INTEGER
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE forwards (
+        listen  TEXT PRIMARY KEY,         -- 127.0.0.1:18554
+        agent   TEXT NOT NULL,
+        target  TEXT NOT NULL,
+        created INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 pub(crate) fn prepare(dir: &Path) -> Result<PathBuf, Error> {
     if !dir.is_dir() {

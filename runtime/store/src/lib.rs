@@ -1,4 +1,4 @@
-//! Durable state in one SQLite file: so far the agents.
+//! Durable state in one SQLite file: the agents, and the forwards that were made while the gateway ran.
 //!
 //! The gateway and the command line have the file open at the same time; every method is one short transaction.
 //! Calls block for a few microseconds, a writer at most for [`BUSY_TIMEOUT`]. Only hashes of secrets and tokens are
@@ -17,6 +17,7 @@
 mod agents;
 mod error;
 mod file;
+mod forwards;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 
 pub use agents::{Agent, Credential, JOIN_LIFETIME, MAX_AGENTS, TokenHash};
 pub use error::Error;
+pub use forwards::{FORWARD_PORTS, Forward, MAX_FORWARDS};
 
 /// Longest wait for another process that writes.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dialer::Target;
 use link::{Counter, Flow, PipeEnd, PipeOptions, pipe};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -60,22 +61,7 @@ impl BoundForward {
         };
         let listener = TcpListener::bind(forward.listen).await.map_err(fail)?;
         let listen = listener.local_addr().map_err(fail)?;
-        let state = Arc::new(ForwardState {
-            forward: Forward { listen, ..forward },
-            places: Arc::new(Semaphore::new(MAX_FORWARD_CONNECTIONS)),
-            accepted: Counter::default(),
-            failed: Counter::default(),
-            flow: Flow::default(),
-            last_error: Mutex::new(None),
-        });
-        let mut forwards = gateway
-            .shared
-            .forwards
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        forwards.retain(|known| known.strong_count() > 0);
-        forwards.push(Arc::downgrade(&state));
-        drop(forwards);
+        let state = ForwardState::new(gateway, Forward { listen, ..forward });
         Ok(Self {
             listener,
             state,
@@ -87,6 +73,12 @@ impl BoundForward {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.state.forward.listen
+    }
+
+    /// What leads where, with the port that was taken.
+    #[must_use]
+    pub fn forward(&self) -> &Forward {
+        &self.state.forward
     }
 
     /// Serves until `shutdown`, then cuts what is left.
@@ -128,7 +120,7 @@ impl BoundForward {
             let shutdown = shutdown.clone();
             connections.spawn(async move {
                 tokio::select! {
-                    () = state.serve(viewer, peer, &dialer, place) => {}
+                    () = state.serve(viewer, peer, &dialer, &state.forward.target, &[], place) => {}
                     () = shutdown.cancelled() => {}
                 }
             });
@@ -140,14 +132,38 @@ impl BoundForward {
 }
 
 impl ForwardState {
+    /// Known to the gateway for as long as somebody holds it.
+    fn new(gateway: &Gateway, forward: Forward) -> Arc<Self> {
+        let state = Arc::new(Self {
+            forward,
+            places: Arc::new(Semaphore::new(MAX_FORWARD_CONNECTIONS)),
+            accepted: Counter::default(),
+            failed: Counter::default(),
+            flow: Flow::default(),
+            last_error: Mutex::new(None),
+        });
+        let mut forwards = gateway
+            .shared
+            .forwards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        forwards.retain(|known| known.strong_count() > 0);
+        forwards.push(Arc::downgrade(&state));
+        drop(forwards);
+        state
+    }
+
+    /// Carries one connection; `first` has been read from it already.
     async fn serve(
         &self,
         mut viewer: TcpStream,
         peer: SocketAddr,
         dialer: &AgentDialer,
+        target: &Target,
+        first: &[u8],
         _place: OwnedSemaphorePermit,
     ) {
-        let Forward { agent, target, .. } = &self.forward;
+        let agent = &self.forward.agent;
         let _ = viewer.set_nodelay(true);
         // A viewer that vanished without a word is found in a few minutes at the latest.
         let _ = keep_alive(&viewer);
@@ -170,6 +186,12 @@ impl ForwardState {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
         debug!(agent, %target, %peer, "forward connected");
+        if let Err(error) = camera.write_all(first).await {
+            self.fail(&error.to_string());
+            reset(&viewer);
+            return;
+        }
+        self.flow.sent.add(first.len() as u64);
         match pipe(&mut viewer, &mut camera, PipeOptions::default(), &self.flow).await {
             PipeEnd::Complete => debug!(agent, %target, %peer, "forward connection complete"),
             PipeEnd::Idle => {
@@ -208,6 +230,65 @@ impl ForwardState {
                 .clone(),
         }
     }
+}
+
+/// A way to an agent's camera for connections that somebody else accepted, counted like a forward.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    state: Arc<ForwardState>,
+    gateway: Gateway,
+    /// Where it leads; if nobody said, to what the agent calls its camera.
+    target: Option<Target>,
+}
+
+impl Passage {
+    pub(crate) fn new(
+        gateway: &Gateway,
+        listen: SocketAddr,
+        agent: &str,
+        target: Option<Target>,
+    ) -> Self {
+        let forward = Forward {
+            listen,
+            agent: agent.to_owned(),
+            target: target.clone().unwrap_or_else(own_camera),
+        };
+        Self {
+            state: ForwardState::new(gateway, forward),
+            gateway: gateway.clone(),
+            target,
+        }
+    }
+
+    /// Carries a viewer's connection, of which `first` has been read already, until it ends.
+    pub async fn carry(&self, viewer: TcpStream, peer: SocketAddr, first: &[u8]) {
+        let state = &self.state;
+        state.accepted.add(1);
+        let Ok(place) = Arc::clone(&state.places).try_acquire_owned() else {
+            state.fail(&format!(
+                "all {MAX_FORWARD_CONNECTIONS} connections of this forward are in use"
+            ));
+            reset(&viewer);
+            return;
+        };
+        let agent = &state.forward.agent;
+        let dialer = AgentDialer::new(self.gateway.clone(), agent);
+        let target = match &self.target {
+            Some(target) => target.clone(),
+            None => self
+                .gateway
+                .reported_camera(agent)
+                .unwrap_or_else(own_camera),
+        };
+        state
+            .serve(viewer, peer, &dialer, &target, first, place)
+            .await;
+    }
+}
+
+/// RTSP on the agent's own machine, which every agent allows unless it was told otherwise.
+fn own_camera() -> Target {
+    Target::new("127.0.0.1", 554)
 }
 
 /// What follows is a reset when the socket is dropped: a viewer must not take a cut for the end of the data.

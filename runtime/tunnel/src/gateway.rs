@@ -125,6 +125,29 @@ impl Gateway {
         Ok(())
     }
 
+    /// A way to an agent's camera for connections that were accepted at `listen` by somebody else. Without a target it
+    /// leads to what the agent calls its camera.
+    #[must_use]
+    pub fn passage(
+        &self,
+        listen: SocketAddr,
+        agent: &str,
+        target: Option<dialer::Target>,
+    ) -> crate::Passage {
+        crate::Passage::new(self, listen, agent, target)
+    }
+
+    /// What the agent says its camera is.
+    pub(crate) fn reported_camera(&self, agent: &str) -> Option<dialer::Target> {
+        let session = self.shared.registry.live(agent)?;
+        let report = session
+            .report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let camera = report.as_ref()?.camera.as_ref()?;
+        Some(dialer::Target::new(camera.host.clone(), camera.port))
+    }
+
     /// All agents in the store with their live state, by name.
     #[must_use]
     pub fn agents(&self) -> Vec<AgentStatus> {
@@ -244,6 +267,15 @@ fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
         streams_opened: past.opened + live.map_or(0, |session| session.opened.value()),
         streams_failed: past.failed + live.map_or(0, |session| session.failed.value()),
         reconnects: slot.map_or(0, |slot| slot.sessions.saturating_sub(1)),
+        said_goodbye: live.is_none() && past.said_goodbye,
+        last_heartbeat: live.and_then(|session| {
+            let heard = *session.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.map(unix)
+        }),
+        report: live.and_then(|session| {
+            let report = session.report.lock();
+            report.unwrap_or_else(PoisonError::into_inner).clone()
+        }),
     }
 }
 

@@ -17,6 +17,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod command;
 mod dial;
 mod error;
 mod forward;
@@ -24,13 +25,18 @@ mod gateway;
 mod identity;
 mod local;
 mod registry;
+mod saved;
 mod session;
 mod status;
 mod throttle;
 
+pub use command::{CommandError, LogLine, Returned};
+pub use dialer::Target;
 pub use error::Error;
-pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS};
+pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS, Passage};
 pub use gateway::{Gateway, GatewayConfig};
 pub use identity::Identity;
 pub use local::{LocalDialer, LocalDoor};
+pub use proto_tunnel::{CameraReport, Report};
+pub use saved::{ForwardError, SavedForwards};
 pub use status::{AgentStatus, ForwardStatus};

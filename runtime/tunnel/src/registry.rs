@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use link::{Counter, Mux};
-use proto_tunnel::{Bye, ByeReason, Hello};
+use proto_tunnel::{Bye, ByeReason, Hello, Report};
 use tokio::sync::watch;
 
 /// One accepted session.
@@ -19,8 +20,13 @@ pub(crate) struct Session {
     pub(crate) peer: SocketAddr,
     pub(crate) since: SystemTime,
     pub(crate) round_trip: Mutex<Option<Duration>>,
+    /// When the agent answered a ping last.
+    pub(crate) heard: Mutex<Option<SystemTime>>,
+    /// The newest that it told of itself.
+    pub(crate) report: Mutex<Option<Report>>,
     pub(crate) opened: Counter,
     pub(crate) failed: Counter,
+    pub(crate) said_goodbye: AtomicBool,
     leave: watch::Sender<Option<Bye>>,
 }
 
@@ -33,10 +39,22 @@ impl Session {
             peer,
             since: SystemTime::now(),
             round_trip: Mutex::new(None),
+            heard: Mutex::new(None),
+            report: Mutex::new(None),
             opened: Counter::default(),
             failed: Counter::default(),
+            said_goodbye: AtomicBool::new(false),
             leave: watch::Sender::new(None),
         }
+    }
+
+    /// Notes that the agent answered a ping.
+    pub(crate) fn note_trip(&self, trip: Duration) {
+        *self
+            .round_trip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(trip);
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
     }
 
     /// Asks the session to end with this reason.
@@ -78,6 +96,8 @@ pub(crate) struct Past {
     pub(crate) opened: u64,
     pub(crate) failed: u64,
     pub(crate) last_seen: Option<SystemTime>,
+    /// Whether the newest of them ended with the agent's own goodbye.
+    pub(crate) said_goodbye: bool,
 }
 
 /// All agents with a live or an ended session since the start.
@@ -189,5 +209,6 @@ impl Past {
         self.opened += session.opened.value();
         self.failed += session.failed.value();
         self.last_seen = Some(SystemTime::now());
+        self.said_goodbye = session.said_goodbye.load(Ordering::Relaxed);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use link::{Mux, MuxConfig, SessionEnd, Transport, keep_alive, read_message, write_message};
 use proto_tunnel::{Bye, Hello, Message, Refusal, Refused, VERSION, Welcome};
@@ -12,9 +12,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::Error;
 use crate::gateway::Shared;
 use crate::registry::Session;
+use crate::{Error, command};
+
+/// How long a goodbye that is already here may take to be read.
+const END_TOLD: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run<T: Transport>(
     shared: &Arc<Shared>,
@@ -63,11 +66,23 @@ pub(crate) async fn run<T: Transport>(
             shared.config.heartbeat,
             session.mux.flow(),
             leave(shared, &session),
-            |trip| *session.round_trip.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(trip),
+            |trip| session.note_trip(trip),
         ) => end,
+        // It is there for those who list agents; one that is too old to give it is listed without.
+        end = async {
+            let _ = command::ask_report(&session).await;
+            std::future::pending().await
+        } => end,
         // Agents open nothing but the control stream: what comes is dropped, which resets it.
-        error = refuse_streams(&session.mux) => SessionEnd::Broken(error),
+        // The end of the session may be seen here before the goodbye that was said first.
+        error = async {
+            let error = refuse_streams(&session.mux).await;
+            tokio::time::sleep(END_TOLD).await;
+            error
+        } => SessionEnd::Broken(error),
     };
+    let said_goodbye = matches!(end, SessionEnd::PeerLeft(_));
+    session.said_goodbye.store(said_goodbye, Ordering::Relaxed);
     shared.registry.exit(&session);
     match &end {
         SessionEnd::Left(Bye { text, .. }) => {

@@ -1,9 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use proto_tunnel::Report;
 
 /// One agent, as shown to an operator. Times are Unix seconds; counters run over all sessions since the gateway started.
-#[derive(Clone, Debug, Serialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AgentStatus {
     /// Its name.
     pub name: String,
@@ -37,10 +37,16 @@ pub struct AgentStatus {
     pub streams_failed: u64,
     /// Sessions after the first.
     pub reconnects: u64,
+    /// Whether it is away because it said goodbye.
+    pub said_goodbye: bool,
+    /// When the agent answered a ping last.
+    pub last_heartbeat: Option<u64>,
+    /// The newest that it told of itself, in this session.
+    pub report: Option<Report>,
 }
 
 /// One forward, as shown to an operator.
-#[derive(Clone, Debug, Serialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ForwardStatus {
     /// The port on this machine.
     pub listen: SocketAddr,

@@ -8,7 +8,8 @@
 //!    send [`Message::Ping`] and answer [`Message::Pong`] as [`Heartbeat`] tells them. A side that ends the session
 //!    on purpose says [`Bye`] first.
 //! 3. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
-//!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it.
+//!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it. In place of [`Open`] a
+//!    [`Command`] may stand, which concerns the agent itself.
 //!
 //! Who multiplexes the streams, encrypts them and checks the gateway's key is none of this crate's business.
 //!
@@ -27,6 +28,7 @@
 )]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
+mod command;
 mod error;
 mod heartbeat;
 mod join;
@@ -35,6 +37,7 @@ mod name;
 mod secret;
 mod wire;
 
+pub use command::{CameraReport, Command, MAX_LOG, MAX_MODEL, MAX_PATH, MAX_QUALITY, Report};
 pub use error::Error;
 pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig};
 pub use join::{JoinCode, MAX_ADDRESS, MAX_ADDRESSES, Pin};

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::wire::{Fields, put_address, put_text};
-use crate::{AgentName, Error, SECRET_LEN, Secret};
+use crate::{AgentName, Command, Error, Report, SECRET_LEN, Secret};
 
 /// Bytes before each message's body: its length, big-endian. The body begins with the type.
 pub const HEADER_LEN: usize = 2;
@@ -39,6 +39,10 @@ pub enum Message {
     Pong(u64),
     /// The session ends on purpose.
     Bye(Bye),
+    /// The gateway asks something of the agent itself.
+    Command(Command),
+    /// The answer to [`Command::Report`].
+    Report(Report),
 }
 
 /// Who the agent is.
@@ -197,6 +201,8 @@ const OPEN_FAILED: u8 = 6;
 const PING: u8 = 7;
 const PONG: u8 = 8;
 const BYE: u8 = 9;
+const COMMAND: u8 = 32;
+const REPORT: u8 = 33;
 
 impl Message {
     /// The message's name, for logs and errors.
@@ -212,6 +218,8 @@ impl Message {
             Self::Ping(_) => "ping",
             Self::Pong(_) => "pong",
             Self::Bye(_) => "bye",
+            Self::Command(_) => "command",
+            Self::Report(_) => "report",
         }
     }
 
@@ -272,6 +280,11 @@ impl Message {
             Self::Bye(Bye { reason, text }) => {
                 out.extend_from_slice(&[BYE, reason.number()]);
                 put_text(&mut out, name, "text", text, MAX_TEXT)?;
+            }
+            Self::Command(command) => out.extend_from_slice(&[COMMAND, command.number()]),
+            Self::Report(report) => {
+                out.push(REPORT);
+                report.encode(&mut out)?;
             }
         }
         let body = out.len() - HEADER_LEN;
@@ -348,6 +361,10 @@ impl Message {
                     text,
                 })
             }
+            COMMAND => Self::Command(Command::from_number(
+                Fields::new("command", rest).u8("command")?,
+            )),
+            REPORT => Self::Report(Report::decode(rest)?),
             other => return Err(Error::MessageType(other)),
         })
     }

@@ -1,8 +1,10 @@
 //! The API over real sockets on loopback.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod listener;
 mod openapi;
+mod original;
 mod routes;
 mod sockets;
 mod world;

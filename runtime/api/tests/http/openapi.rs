@@ -10,18 +10,34 @@ async fn every_described_path_is_there_and_answers_as_described() {
     publish_h264(&gateway.hub, "porch");
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let name = if path.contains("/agents/") {
-            "shed"
-        } else {
+        let name = if path.contains("cameras") {
             "porch"
+        } else {
+            "shed"
         };
-        let answer = gateway.get(&path.replace("{name}", name)).await;
-        let described = &item["get"]["responses"];
-        assert!(
-            described.get(status(&answer).to_string()).is_some(),
-            "{path} answers {answer}"
-        );
-        assert_ne!(status(&answer), 404, "{path}");
+        let filled = path
+            .replace("{name}", name)
+            .replace("{id}", name)
+            .replace("{listen}", "127.0.0.1:18554");
+        for (method, described) in item.as_object().unwrap() {
+            let answer = match method.as_str() {
+                "get" => gateway.get(&filled).await,
+                method => {
+                    let (method, json) =
+                        (method.to_uppercase(), "Content-Type: application/json\r\n");
+                    let body = r#"{"command":"restart","agent":"shed","target":"127.0.0.1:554"}"#;
+                    gateway.change(&method, &filled, json, body).await
+                }
+            };
+            assert!(
+                described["responses"]
+                    .get(status(&answer).to_string())
+                    .is_some(),
+                "{method} {path} answers {answer}"
+            );
+            assert_ne!(status(&answer), 404, "{path}");
+            assert_ne!(status(&answer), 405, "{path}");
+        }
     }
 }
 
@@ -38,7 +54,23 @@ async fn described_objects_have_exactly_the_fields_that_are_sent() {
         ("Viewers", &camera["viewers"]),
         ("Urls", &camera["urls"]),
         ("Agent", &overview["agents"][0]),
+        ("AgentReport", &overview["agents"][0]["report"]),
+        ("AgentCamera", &overview["agents"][0]["report"]["camera"]),
         ("Forward", &overview["forwards"][0]),
+        (
+            "LogLine",
+            &gateway.json("/api/v1/agents/shed/log").await["lines"][0],
+        ),
+        ("OriginalHealth", &gateway.json("/health").await),
+        ("OriginalTotals", &gateway.json("/stats").await),
+        ("OriginalAgent", &gateway.json("/agents/shed").await),
+        (
+            "OriginalCounters",
+            &gateway.json("/agents/shed").await["stats"],
+        ),
+        ("OriginalStats", &gateway.json("/agents/shed/stats").await),
+        ("OriginalStream", &gateway.json("/agents/shed/stream").await),
+        ("OriginalTunnel", &gateway.json("/tunnels/shed").await),
     ];
     let document = document();
     for (name, object) in objects {

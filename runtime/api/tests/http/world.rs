@@ -12,7 +12,10 @@ use media::{AccessUnit, MediaTime, Track, Tracks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tunnel::{AgentStatus, ForwardStatus};
+use tunnel::{
+    AgentStatus, CameraReport, CommandError, ForwardError, ForwardStatus, LogLine, Report,
+    Returned, Target,
+};
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -45,6 +48,9 @@ impl Agents for OneAgent {
             streams_opened: 1,
             streams_failed: 0,
             reconnects: 1,
+            said_goodbye: false,
+            last_heartbeat: Some(1_700_000_059),
+            report: Some(report()),
         }]
     }
 
@@ -66,6 +72,81 @@ impl Agents for OneAgent {
         Box::pin(async move {
             let _ = socket.send(format!("hello {}", peer.ip()).into()).await;
         })
+    }
+
+    fn restart(&self, _: String) -> BoxFuture<'static, Result<Returned, CommandError>> {
+        Box::pin(async {
+            Ok(Returned {
+                took: Duration::from_millis(1_234),
+                is_new_process: Some(true),
+            })
+        })
+    }
+
+    fn reconnect(&self, agent: String) -> BoxFuture<'static, Result<Returned, CommandError>> {
+        Box::pin(async { Err(CommandError::Away(agent)) })
+    }
+
+    fn log(&self, _: String) -> BoxFuture<'static, Result<Vec<LogLine>, CommandError>> {
+        let line = LogLine {
+            at: std::time::UNIX_EPOCH,
+            text: "info: connected to the gateway".into(),
+        };
+        Box::pin(async { Ok(vec![line]) })
+    }
+
+    fn report(&self, _: String) -> BoxFuture<'static, Result<Report, CommandError>> {
+        Box::pin(async { Ok(report()) })
+    }
+
+    fn add_forward(
+        &self,
+        _: String,
+        _: Target,
+        listen: Option<SocketAddr>,
+    ) -> BoxFuture<'static, Result<SocketAddr, ForwardError>> {
+        Box::pin(async move {
+            match listen {
+                Some(listen) if !listen.ip().is_loopback() => {
+                    Err(ForwardError::NotLoopback(listen))
+                }
+                Some(listen) => Err(ForwardError::Taken(listen)),
+                None => Ok("127.0.0.1:8654".parse().unwrap()),
+            }
+        })
+    }
+
+    fn remove_forward(&self, listen: SocketAddr) -> Result<(), ForwardError> {
+        if listen.port() == 18_554 {
+            return Ok(());
+        }
+        Err(ForwardError::Unknown(listen))
+    }
+
+    fn is_saved(&self, _: SocketAddr) -> bool {
+        false
+    }
+}
+
+fn report() -> Report {
+    Report {
+        instance: 1,
+        uptime_ms: 61_000,
+        sessions: 2,
+        opened: 3,
+        failed: 0,
+        memory: 2 << 20,
+        camera: Some(CameraReport {
+            host: "127.0.0.1".into(),
+            port: 554,
+            address: "192.168.1.10".parse().ok(),
+            is_dhcp: Some(true),
+            is_detected: true,
+            is_reached: Some(true),
+        }),
+        model: "IPC-HFW2449S-S-IL".into(),
+        path: "/cam/realmonitor?channel=1&subtype=0".into(),
+        quality: String::new(),
     }
 }
 
@@ -103,6 +184,7 @@ impl Gateway {
             addresses: Addresses {
                 http: address,
                 rtsp: "127.0.0.1:8554".parse().unwrap(),
+                passthrough: None,
                 public_name: Some("cam.example".into()),
             },
             readiness: readiness.clone(),
@@ -174,6 +256,26 @@ impl Gateway {
         let answer = self.get(path).await;
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    /// The whole answer to a change asked for by a program of this machine, with more header lines.
+    pub(crate) async fn change(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> String {
+        let host = if headers.to_ascii_lowercase().contains("host:") {
+            ""
+        } else {
+            "Host: localhost\r\n"
+        };
+        self.say(&format!(
+            "{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// The whole answer to these bytes.

@@ -7,6 +7,7 @@
 mod block;
 mod connection;
 mod muxer;
+mod passthrough;
 mod session;
 mod udp;
 
@@ -17,12 +18,14 @@ use std::time::{Duration, Instant};
 
 use hub::Hub;
 use proto_rtsp::Authenticator;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::muxer::Muxers;
+use self::passthrough::Sorted;
+pub use self::passthrough::{Carry, Passthrough};
 use self::udp::Ports;
 
 /// Most connections at once; each costs a file descriptor and a few kilobytes.
@@ -37,6 +40,7 @@ pub struct Server {
     muxers: Muxers,
     authenticator: Option<Arc<Authenticator>>,
     ports: Option<Arc<Ports>>,
+    passthrough: Option<Passthrough>,
     listener: TcpListener,
 }
 
@@ -69,8 +73,16 @@ impl Server {
             muxers: Muxers::default(),
             authenticator,
             ports,
+            passthrough: None,
             listener,
         })
+    }
+
+    /// Lets connections that ask for no camera of ours through to another server.
+    #[must_use]
+    pub fn with_passthrough(mut self, passthrough: Passthrough) -> Self {
+        self.passthrough = Some(passthrough);
+        self
     }
 
     /// Where it listens.
@@ -110,7 +122,7 @@ impl Server {
             let (server, shutdown) = (Arc::clone(&server), shutdown.clone());
             sessions.spawn(async move {
                 tokio::select! {
-                    () = session::run(&server, socket, peer) => {}
+                    () = server.attend(socket, peer) => {}
                     () = shutdown.cancelled() => {}
                 }
                 drop(place);
@@ -118,5 +130,17 @@ impl Server {
         }
         sessions.close();
         sessions.wait().await;
+    }
+
+    async fn attend(&self, socket: TcpStream, peer: SocketAddr) {
+        let passthrough = self.passthrough.as_ref().filter(|way| way.is_for(peer));
+        let Some(passthrough) = passthrough else {
+            return session::run(self, socket, peer, &[]).await;
+        };
+        match passthrough::sort(&self.hub, &socket).await {
+            Sorted::Ours(first) => session::run(self, socket, peer, &first).await,
+            Sorted::Through(first) => (passthrough.carry)(socket, peer, first).await,
+            Sorted::Gone => {}
+        }
     }
 }

@@ -33,8 +33,8 @@ const UNSENT: u32 = 256 << 10;
 /// How long the last reply may take to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves one connection until it ends.
-pub(super) async fn run(server: &Server, socket: TcpStream, peer: SocketAddr) {
+/// Serves one connection until it ends; `first` has been read from it.
+pub(super) async fn run(server: &Server, socket: TcpStream, peer: SocketAddr, first: &[u8]) {
     // Both only make it better; a socket that refuses works all the same.
     let _ = socket.set_nodelay(true);
     let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT);
@@ -50,6 +50,7 @@ pub(super) async fn run(server: &Server, socket: TcpStream, peer: SocketAddr) {
         watched: None,
         playing: None,
     };
+    session.protocol.handle_input(first, Instant::now());
     session.converse().await;
     session.stop();
     let drained = async {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::CameraReport;
 
 fn text(max: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(prop::char::range('!', '~'), 0..max.min(80))
@@ -52,7 +53,46 @@ fn message() -> impl Strategy<Value = Message> {
             reason: ByeReason::from_number(n),
             text
         })),
+        any::<u8>().prop_map(|n| Message::Command(Command::from_number(n))),
+        report().prop_map(Message::Report),
     ]
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let camera = (
+        "[a-z0-9:.]{0,60}",
+        any::<u16>(),
+        any::<Option<IpAddr>>(),
+        any::<Option<bool>>(),
+        any::<bool>(),
+        any::<Option<bool>>(),
+    );
+    let camera =
+        camera.prop_map(
+            |(host, port, address, is_dhcp, is_detected, is_reached)| CameraReport {
+                host,
+                port,
+                address,
+                is_dhcp,
+                is_detected,
+                is_reached,
+            },
+        );
+    let words = ("[ -~]{0,64}", "[ -~]{0,256}", "[a-z]{0,16}");
+    (any::<[u64; 6]>(), prop::option::of(camera), words).prop_map(
+        |([instance, uptime_ms, sessions, opened, failed, memory], camera, words)| Report {
+            instance,
+            uptime_ms,
+            sessions,
+            opened,
+            failed,
+            memory,
+            camera,
+            model: words.0,
+            path: words.1,
+            quality: words.2,
+        },
+    )
 }
 
 proptest! {

@@ -1,0 +1,216 @@
+//! What this program knows of itself, for the gateway's operator.
+
+use std::fs;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dialer::Target;
+use proto_tunnel::{CameraReport, MAX_HOST, MAX_MODEL, MAX_PATH, MAX_QUALITY, Report};
+use tokio::net::lookup_host;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use crate::{AllowList, lease};
+
+/// Longest wait for a name server: a report is awaited by somebody.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a configuration file says of the camera. The agent itself needs none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CameraNotes {
+    /// Its model.
+    pub model: String,
+    /// Path with query of its stream.
+    pub path: String,
+    /// Which of its streams is wanted: low, medium, high.
+    pub quality: String,
+    /// Whether the address is looked for, as the file says; if it says nothing, it is if the camera is this machine.
+    pub is_detected: Option<bool>,
+}
+
+/// One run of the program, over all its sessions.
+#[derive(Debug)]
+pub(crate) struct Life {
+    instance: u64,
+    started: Instant,
+    pub(crate) sessions: AtomicU64,
+    opened: AtomicU64,
+    failed: AtomicU64,
+    reached: AtomicU8,
+    /// Somebody wants the program to start anew.
+    pub(crate) restart: Notify,
+}
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        let mut instance = [0; 8];
+        // Without randomness two runs may look alike, and no more.
+        let _ = getrandom::fill(&mut instance);
+        Self {
+            instance: u64::from_be_bytes(instance),
+            started: Instant::now(),
+            sessions: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            reached: AtomicU8::new(UNKNOWN),
+            restart: Notify::new(),
+        }
+    }
+
+    /// Notes how a dial ended.
+    pub(crate) fn note_dial(&self, target: &Target, allow: &AllowList, is_reached: bool) {
+        let counter = if is_reached {
+            &self.opened
+        } else {
+            &self.failed
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if allow
+            .iter()
+            .next()
+            .is_some_and(|camera| is_same(camera, target))
+        {
+            let reached = if is_reached { YES } else { NO };
+            self.reached.store(reached, Ordering::Relaxed);
+        }
+    }
+
+    /// The report of this moment. `local` is this machine's address towards the gateway.
+    pub(crate) async fn report(
+        &self,
+        allow: &AllowList,
+        notes: &CameraNotes,
+        local: Option<IpAddr>,
+    ) -> Report {
+        let camera = match allow.iter().next() {
+            Some(target) => Some(self.camera(target, notes, local).await),
+            None => None,
+        };
+        Report {
+            instance: self.instance,
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            sessions: self.sessions.load(Ordering::Relaxed),
+            opened: self.opened.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            memory: memory(),
+            camera,
+            model: cut(&notes.model, MAX_MODEL),
+            path: cut(&notes.path, MAX_PATH),
+            quality: cut(&notes.quality, MAX_QUALITY),
+        }
+    }
+
+    async fn camera(
+        &self,
+        target: &Target,
+        notes: &CameraNotes,
+        local: Option<IpAddr>,
+    ) -> CameraReport {
+        let resolved = match target.host.parse::<IpAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => resolve(target).await,
+        };
+        let is_here = resolved.is_some_and(|address| address.is_loopback());
+        let address = if is_here { local } else { resolved };
+        CameraReport {
+            host: cut(&target.host, MAX_HOST),
+            port: target.port,
+            address,
+            // Of another machine's lease only its DHCP server knows.
+            is_dhcp: local.filter(|_| is_here).and_then(lease::is_leased),
+            is_detected: notes.is_detected.unwrap_or(is_here),
+            is_reached: match self.reached.load(Ordering::Relaxed) {
+                UNKNOWN => None,
+                reached => Some(reached == YES),
+            },
+        }
+    }
+}
+
+const UNKNOWN: u8 = 0;
+const NO: u8 = 1;
+const YES: u8 = 2;
+
+/// The default list names one camera in three ways.
+fn is_same(camera: &Target, target: &Target) -> bool {
+    let is_here = |target: &Target| {
+        target.host.eq_ignore_ascii_case("localhost")
+            || target
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    };
+    camera.port == target.port
+        && (camera.host.eq_ignore_ascii_case(&target.host) || is_here(camera) && is_here(target))
+}
+
+async fn resolve(target: &Target) -> Option<IpAddr> {
+    let name = format!("{}:{}", target.host, target.port);
+    let found = timeout(RESOLVE_TIMEOUT, lookup_host(name)).await;
+    Some(found.ok()?.ok()?.next()?.ip())
+}
+
+/// Bytes of memory in use.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    kilobytes.map_or(0, |kilobytes: u64| kilobytes << 10)
+}
+
+/// A text as the wire takes it.
+fn cut(text: &str, max: usize) -> String {
+    let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+    while text.len() > max {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_camera_in_this_machine_has_this_machines_address() {
+        let life = Life::new();
+        let local = "192.168.1.20".parse().ok();
+        let allow = AllowList::default();
+        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        let camera = report.camera.unwrap();
+        assert_eq!((camera.address, camera.is_detected), (local, true));
+        assert_eq!(camera.is_reached, None);
+
+        life.note_dial(&Target::new("localhost", 554), &allow, true);
+        life.note_dial(&Target::new("127.0.0.1", 80), &allow, false);
+        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        assert_eq!(report.camera.unwrap().is_reached, Some(true));
+        assert_eq!((report.opened, report.failed), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_camera_beside_this_machine_has_its_own_address_and_nobody_knows_its_lease() {
+        let life = Life::new();
+        let allow = AllowList::new(vec![Target::new("192.168.1.10", 554)]);
+        let local = "192.168.1.20".parse().ok();
+        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        let camera = report.camera.unwrap();
+        assert_eq!(camera.address, "192.168.1.10".parse().ok());
+        assert_eq!((camera.is_dhcp, camera.is_detected), (None, false));
+    }
+
+    #[tokio::test]
+    async fn texts_of_any_length_fit_the_message() {
+        let notes = CameraNotes {
+            model: "é".repeat(500),
+            path: "/\n".repeat(500),
+            quality: "x".repeat(500),
+            is_detected: None,
+        };
+        let report = Life::new()
+            .report(&AllowList::default(), &notes, None)
+            .await;
+        assert!(proto_tunnel::Message::Report(report).encode().is_ok());
+    }
+}
