@@ -40,6 +40,11 @@ impl Gateway {
         Self::start_on(&Host::here(), &format!(", users: {{ {users} }}"), body)
     }
 
+    /// Starts it with more keys in its `rtsp` section.
+    pub fn start_with_rtsp(keys: &str, body: &str) -> Self {
+        Self::start_on(&Host::here(), &format!(", {keys}"), body)
+    }
+
     /// Starts it on the gateway of a house, listening to the world.
     pub fn start_in(house: &world::House, body: &str) -> Self {
         Self::start_on(&house.gateway, "", body)
@@ -110,6 +115,12 @@ impl Gateway {
         answer.json()
     }
 
+    /// Asks its API for a change.
+    pub fn change(&self, method: &str, path: &str, body: &str) -> http::Answer {
+        let within = Duration::from_secs(45);
+        http::send(&self.host, self.http, (method, path), body, within).unwrap()
+    }
+
     /// What its API says of a camera.
     pub fn camera(&self, name: &str) -> Value {
         self.api(&format!("/api/v1/cameras/{name}"))
@@ -176,6 +187,22 @@ impl Agent {
             host: host.clone(),
             state,
             allow,
+        }
+    }
+
+    /// Starts it with an older agent's file, which is made from `text`; `CODE` in it becomes the join code.
+    pub fn with_file(host: &Host, code: &str, text: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("config.json");
+        std::fs::write(&file, text.replace("CODE", code)).unwrap();
+        let mut command = host.command(tools::program("eyelet-agent"));
+        command.arg("--config").arg(&file);
+        command.arg("--state").arg(state.path().join("state"));
+        Self {
+            process: Running::start("eyelet-agent", &mut command),
+            host: host.clone(),
+            state,
+            allow: Vec::new(),
         }
     }
 

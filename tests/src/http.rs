@@ -39,6 +39,24 @@ pub fn request(host: &Host, address: SocketAddr, path: &str) -> io::Result<Answe
     read_answer(&mut BufReader::new(stream))
 }
 
+/// Sends `body` as JSON with `method`, waiting up to `within` for the answer.
+pub fn send(
+    host: &Host,
+    address: SocketAddr,
+    (method, path): (&str, &str),
+    body: &str,
+    within: Duration,
+) -> io::Result<Answer> {
+    let mut stream = host.connect(address)?;
+    stream.set_read_timeout(Some(within))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    read_answer(&mut BufReader::new(stream))
+}
+
 /// Reads one answer.
 pub fn read_answer(stream: &mut impl BufRead) -> io::Result<Answer> {
     let mut head = String::new();

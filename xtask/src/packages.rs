@@ -18,6 +18,7 @@ const DEBIAN: &[&str] = &[
     "gstreamer1.0-plugins-bad",    //
     "gstreamer1.0-rtsp",           //
     "gstreamer1.0-libav",          //
+    "python3-yaml",                // reads what is exported for others
     "python3-venv",                // the environment for the Python packages below
     "chromium",                    // the browser
     "fonts-dejavu-core",           // letters on its screenshots

@@ -4,6 +4,7 @@
 //! with a few seeds; `fuzz/make-programs.sh` then writes its program for cargo-fuzz.
 //! `cargo test -p fuzz-targets` replays every corpus, and damages each seed in many small ways.
 
+pub mod agent_file;
 pub mod config;
 pub mod format;
 pub mod jpeg;
@@ -17,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("agent_file", agent_file::agent_file),
     ("config", config::config),
     ("config_source", config::config_source),
     ("format_aac", format::format_aac),

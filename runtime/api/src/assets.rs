@@ -23,7 +23,12 @@ const PAGE: Asset = Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 9] = [
+const ASSETS: [Asset; 10] = [
+    Asset {
+        name: "agents.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/agents.js"),
+    },
     Asset {
         name: "app.js",
         content_type: SCRIPT,

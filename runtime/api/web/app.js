@@ -1,9 +1,10 @@
 // The dashboard: asks the API every two seconds and draws what it says.
 
+import { drawAgents } from "./agents.js";
 import { say } from "./dom.js";
 import { drawCamera, drawCameras, setPageVisible } from "./cards.js";
 import { restartImages } from "./picture.js";
-import { drawAgents, drawAttention, drawForwards } from "./tables.js";
+import { drawAttention, drawForwards } from "./tables.js";
 import { span, t, translatePage } from "./words.js";
 
 const POLL_MS = 2000;
@@ -55,7 +56,7 @@ function draw() {
   if (name !== null) return;
   drawAttention(byId("attention"), byId("attention-list"), overview);
   drawCameras(byId("cameras"), overview);
-  drawAgents(byId("agents"), overview);
+  drawAgents(byId("agents"), byId("agent-log"), overview);
   drawForwards(byId("forwards"), overview);
 }
 

@@ -1,13 +1,14 @@
-// Agents, forwards, and the list of what needs attention.
+// Tables, forwards, and the list of what needs attention.
 
 import { each, h, say } from "./dom.js";
 import { empty } from "./cards.js";
 import { bytes, number, span, t } from "./words.js";
 import { retryText } from "./picture.js";
 
-const age = (overview, moment) => (moment ? Date.parse(overview.now) - Date.parse(moment) : null);
+export const age = (overview, moment) => (moment ? Date.parse(overview.now) - Date.parse(moment) : null);
 
-function table(parent, columns, rows, key, cells, whenEmpty) {
+/** Draws rows. The last column is what `makeLast` makes for a row, if that is given, and `updateLast` keeps it right. */
+export function table(parent, columns, rows, key, cells, whenEmpty, makeLast, updateLast) {
   if (rows.length === 0) {
     parent.eyeletTable = null;
     if (!parent.firstElementChild?.classList.contains("empty")) parent.replaceChildren(whenEmpty());
@@ -19,37 +20,20 @@ function table(parent, columns, rows, key, cells, whenEmpty) {
     parent.replaceChildren(h("div", { className: "table" }, h("table", {}, head, body)));
     parent.eyeletTable = body;
   }
-  each(parent.eyeletTable, rows, key, () => {
+  each(parent.eyeletTable, rows, key, (row) => {
     const nodes = columns.map((column) => h("td", { "data-label": t(column) }));
-    return { node: h("tr", {}, ...nodes), nodes };
+    const last = makeLast?.(row);
+    if (last) nodes.at(-1).replaceChildren(last.node);
+    return { node: h("tr", {}, ...nodes), nodes, last };
   }, (entry, row) => {
+    if (entry.last) updateLast(entry.last, row);
     cells(row).forEach((cell, index) => {
       say(entry.nodes[index], cell.text);
       entry.nodes[index].className = cell.className ?? "";
+      if (cell.title !== undefined) entry.nodes[index].title = cell.title;
       if (cell.state) entry.nodes[index].dataset.state = cell.state;
     });
   });
-}
-
-export function drawAgents(parent, overview) {
-  const columns = ["name", "state", "address", "round_trip", "traffic", "returns", "program"];
-  const example = "eyelet agent add shed\neyelet-agent --join CODE";
-  table(parent, columns, overview.agents, (agent) => agent.name, (agent) => [
-    { text: agent.name, className: "strong" },
-    { text: agentState(agent, overview), className: "dot", state: agent.connected ? "live" : "offline" },
-    { text: agent.address ?? "–", className: "mono" },
-    { text: agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)}\u00a0${t("millisecond")}` : "–" },
-    { text: `${bytes(agent.received_bytes)} / ${bytes(agent.sent_bytes)}` },
-    { text: number(agent.reconnects) },
-    { text: agent.version ?? "–" },
-  ], () => empty(null, t("agents_empty_hint"), example));
-}
-
-function agentState(agent, overview) {
-  if (agent.connected) return agent.since ? t("connected_for", span(age(overview, agent.since))) : t("ready");
-  if (!agent.joined) return t("not_joined");
-  const away = age(overview, agent.last_seen ?? agent.since);
-  return away === null ? t("never_seen") : t("away_for", span(away));
 }
 
 export function drawForwards(parent, overview) {

@@ -133,13 +133,13 @@ fn an_unquoted_variable_between_braces_is_explained() {
 
 #[test]
 fn the_way_through_to_an_agents_camera_is_for_this_machine_unless_told_otherwise() {
-    let config = parse("rtsp: { passthrough: shed }");
+    let config = good("rtsp: { passthrough: shed }");
     let way = config.rtsp.passthrough.as_ref().unwrap();
     assert_eq!((way.agent.as_str(), way.target.as_ref()), ("shed", None));
     assert!(!way.is_for_anyone);
     assert!(config.warnings().is_empty());
 
-    let config = parse(
+    let config = good(
         "rtsp: { listen: \"0.0.0.0:8554\", users: { a: b }, passthrough: shed, passthrough_to: \"192.168.1.10:554\", passthrough_from: anyone }",
     );
     let way = config.rtsp.passthrough.as_ref().unwrap();
@@ -154,10 +154,10 @@ fn the_way_through_to_an_agents_camera_is_for_this_machine_unless_told_otherwise
     assert_problems(
         "rtsp: { passthrough_from: everybody, passthrough_to: camera }",
         &[
-            "eyelet.yaml:1:55: rtsp.passthrough_to: expected a host and a port as the agent sees them, such as \"127.0.0.1:554\", found \"camera\"",
             "eyelet.yaml:1:27: rtsp.passthrough_from: expected loopback or anyone, found \"everybody\"",
-            "eyelet.yaml:1:55: rtsp.passthrough_to has no effect without rtsp.passthrough, which names the agent",
             "eyelet.yaml:1:27: rtsp.passthrough_from has no effect without rtsp.passthrough, which names the agent",
+            "eyelet.yaml:1:54: rtsp.passthrough_to: expected a host and a port as the agent sees them, such as \"127.0.0.1:554\", found \"camera\"",
+            "eyelet.yaml:1:54: rtsp.passthrough_to has no effect without rtsp.passthrough, which names the agent",
         ],
     );
 }

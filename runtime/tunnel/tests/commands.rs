@@ -80,6 +80,8 @@ async fn a_goodbye_is_told_apart_from_a_cut() {
     let world = World::new().await;
     let agent = world.agent(world.code("shed"), &[echo_camera().await]);
     world.connected("shed").await;
+    // A ping that comes together with the goodbye could not be answered any more.
+    wait_for(|| world.gateway.agents()[0].rtt_ms.is_some()).await;
     let state = agent.stop().await;
     wait_for(|| !world.gateway.is_connected("shed")).await;
     assert!(world.gateway.agents()[0].said_goodbye);

@@ -34,7 +34,7 @@ async fn a_page_of_another_site_changes_nothing() {
         "Origin: null\r\n",
         "Sec-Fetch-Site: cross-site\r\n",
         "Sec-Fetch-Site: same-site\r\n",
-        "Origin: http://localhost:9\r\nSec-Fetch-Site: same-site\r\n",
+        "Origin: http://127.0.0.1:9\r\nSec-Fetch-Site: same-site\r\n",
     ] {
         let answer = gateway.change("POST", RESTART, headers, "").await;
         assert_eq!(status(&answer), 403, "{headers}: {answer}");
