@@ -12,6 +12,7 @@ mod hostile;
 mod joining;
 mod jpeg_cli;
 mod jpeg_out;
+mod leases;
 mod logins;
 mod manage;
 mod nat;

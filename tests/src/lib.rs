@@ -17,6 +17,7 @@ pub mod frames;
 pub mod http;
 pub mod jpeg_camera;
 pub mod jpeg_viewer;
+pub mod lease;
 pub mod media;
 pub mod players;
 pub mod process;

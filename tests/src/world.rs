@@ -84,7 +84,8 @@ impl Host {
         self.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(3)))
     }
 
-    fn nft(&self, rules: &str) {
+    /// Changes this machine's firewall.
+    pub fn nft(&self, rules: &str) {
         succeed(self.command("nft").arg(rules));
     }
 }
@@ -254,6 +255,55 @@ impl House {
         ));
     }
 
+    /// The house has no line for `length`.
+    pub fn cut_line(&self, length: Duration) {
+        self.provider.ip("link set house down");
+        std::thread::sleep(length);
+        self.provider.ip("link set house up");
+        self.provider
+            .ip("route replace 192.168.1.0/24 via 203.0.113.2");
+    }
+
+    /// The router is off for `length`, and has another public address and no memory of connections afterwards.
+    pub fn reboot_router(&self, length: Duration) {
+        for port in ["wan", "lan"] {
+            self.router.ip(&format!("link set {port} down"));
+        }
+        // Disguised connections are forgotten with the address.
+        self.router.ip("address flush dev wan scope global");
+        std::thread::sleep(length);
+        self.router.ip("address add 203.0.113.77/24 dev wan");
+        for port in ["lan", "wan"] {
+            self.router.ip(&format!("link set {port} up"));
+        }
+        self.router.ip("route replace default via 203.0.113.1");
+    }
+
+    /// The router swallows every packet of the TCP connections that stand to `port` outside, without a word. New ones pass.
+    pub fn swallow_connections(&self, from: &Host, port: u16) -> usize {
+        let ending = format!(":{port:04X}");
+        let rows = from.inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap());
+        let mut ports = Vec::new();
+        for row in rows.lines().skip(1) {
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            if fields[2].ends_with(&ending) && fields[3] == "01" {
+                let local = fields[1].rsplit_once(':').unwrap().1;
+                ports.push(u16::from_str_radix(local, 16).unwrap().to_string());
+            }
+        }
+        let ports_set = ports.join(", ");
+        self.router.nft(&format!(
+            "table inet swallow {{
+                chain forwarded {{
+                    type filter hook forward priority filter - 10;
+                    tcp sport {{ {ports_set} }} drop
+                    tcp dport {{ {ports_set} }} drop
+                }}
+            }}"
+        ));
+        ports.len()
+    }
+
     /// Undoes [`House::cut_listener`].
     pub fn restore_listener(&self) {
         self.gateway.nft("delete table inet cut");
@@ -275,7 +325,8 @@ impl Host {
         self.namespace.as_deref().unwrap()
     }
 
-    fn ip(&self, words: &str) {
+    /// Runs `ip` for this machine, which must do what is asked.
+    pub fn ip(&self, words: &str) {
         let mut command = Command::new("ip");
         succeed(
             command

@@ -9,6 +9,8 @@ const DEBIAN: &[&str] = &[
     "ffmpeg",                      // viewer, and the maker of the test media
     "iproute2",                    // network namespaces: the house behind NAT
     "nftables",                    // its router
+    "dnsmasq-base",                // the DHCP server in it
+    "udhcpc",                      // and its client
     "python3-gi",                  // the camera: GStreamer's RTSP server
     "gir1.2-gst-rtsp-server-1.0",  //
     "gir1.2-gst-plugins-base-1.0", //

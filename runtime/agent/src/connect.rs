@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use link::{
-    Mux, MuxConfig, Stream, WebSocketBytes, read_message, tungstenite_config, write_message,
-};
-use proto_tunnel::{Hello, MAX_HOST_NAME, Message, VERSION};
+use link::{WebSocketBytes, read_message, tungstenite_config, write_message};
+use proto_tunnel::{Hello, MAX_HOST_NAME, Message, Resume, VERSION, Welcome};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -21,6 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tracing::debug;
 
 use crate::identity::Identity;
+use crate::known::Known;
 use crate::{Error, pin};
 
 /// Longest way from the first SYN to the WebSocket, for one address.
@@ -28,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for TCP in it. SYNs leave after 0 and 1 s; a fresh attempt beats the third, after 3 s, so that a
 /// gateway that comes back is found within 2 s.
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for a name server when the name's last address is known: at boot there may be none yet.
+const NAME_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Head start of each address before the next one is tried beside it.
@@ -43,34 +44,37 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 64 << 10;
 
-/// A session that was welcomed.
+/// A connection that was welcomed.
 pub(crate) struct Connected {
-    pub(crate) mux: Mux,
-    pub(crate) control: Stream,
+    pub(crate) socket: Socket,
+    pub(crate) welcome: Welcome,
     /// This machine's address in it.
     pub(crate) local: Option<IpAddr>,
 }
 
-type Socket = WebSocketBytes<WebSocketStream<TlsStream<TcpStream>>>;
+pub(crate) type Socket = WebSocketBytes<WebSocketStream<TlsStream<TcpStream>>>;
 
-pub(crate) async fn connect(identity: &Identity) -> Result<Connected, Error> {
-    let (mut socket, local) = race(identity).await?;
-    let welcomed = timeout(WELCOME_TIMEOUT, greet(&mut socket, identity, local)).await;
-    welcomed.map_err(|_| Error::TimedOut(identity.addresses.join(", ")))??;
-    let mux = Mux::client(socket, MuxConfig::agent());
-    let control = mux.open().await?;
-    Ok(Connected {
-        mux,
-        control,
-        local,
-    })
+/// What a connection says of itself in its hello.
+pub(crate) struct Caller<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) instance: u64,
+    pub(crate) attempt: u32,
 }
 
-async fn greet(
-    socket: &mut Socket,
-    identity: &Identity,
-    local: Option<IpAddr>,
-) -> Result<(), Error> {
+/// Dials. `resume` is asked as late as can be, for what the session has got so far.
+pub(crate) async fn connect(
+    caller: &Caller<'_>,
+    known: &mut Known,
+    resume: impl FnOnce() -> Option<Resume>,
+) -> Result<Connected, Error> {
+    let identity = caller.identity;
+    let Reached {
+        mut socket,
+        local,
+        address,
+        at,
+    } = race(identity, known).await?;
+    known.note(&address, at);
     let hello = Hello {
         version: VERSION,
         name: identity.name.clone(),
@@ -79,7 +83,20 @@ async fn greet(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         host_name: host_name(),
         local_addresses: local.into_iter().collect(),
+        instance: caller.instance,
+        attempt: caller.attempt,
+        resume: resume(),
     };
+    let welcome = timeout(WELCOME_TIMEOUT, greet(&mut socket, hello)).await;
+    let welcome = welcome.map_err(|_| Error::TimedOut(identity.addresses.join(", ")))??;
+    Ok(Connected {
+        socket,
+        welcome,
+        local,
+    })
+}
+
+async fn greet(socket: &mut Socket, hello: Hello) -> Result<Welcome, Error> {
     write_message(socket, &Message::Hello(hello)).await?;
     match read_message(socket).await? {
         Message::Welcome(welcome) => {
@@ -88,7 +105,7 @@ async fn greet(
                 gateway = welcome.program,
                 "welcome"
             );
-            Ok(())
+            Ok(welcome)
         }
         Message::Refused(refused) => Err(Error::Refused {
             reason: refused.reason,
@@ -104,13 +121,13 @@ async fn greet(
 
 /// Tries all addresses of the gateway, each a little later than the one before, up to a WebSocket behind the pinned
 /// key: the first one that gets there wins. (An address of the gateway's own network may belong to a stranger here.)
-async fn race(identity: &Identity) -> Result<(Socket, Option<IpAddr>), Error> {
+async fn race(identity: &Identity, known: &Known) -> Result<Reached, Error> {
     let config = pin::client_config(identity.pin).map_err(|error| Error::Tls {
         address: identity.addresses.join(", "),
         source: io::Error::other(error),
     })?;
     let config = Arc::new(config);
-    let (candidates, mut failure) = resolve(&identity.addresses).await;
+    let (candidates, mut failure) = resolve(&identity.addresses, known).await;
     let mut attempts = JoinSet::new();
     for (n, (address, at)) in candidates.into_iter().enumerate() {
         let config = Arc::clone(&config);
@@ -124,7 +141,7 @@ async fn race(identity: &Identity) -> Result<(Socket, Option<IpAddr>), Error> {
     }
     while let Some(done) = attempts.join_next().await {
         match done {
-            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Ok(reached)) => return Ok(reached),
             // A key that is not ours is the most telling failure, whatever else failed.
             Ok(Err(error)) => {
                 if !matches!(failure, Some(Error::WrongKey(_))) {
@@ -137,11 +154,20 @@ async fn race(identity: &Identity) -> Result<(Socket, Option<IpAddr>), Error> {
     Err(failure.unwrap_or_else(|| Error::TimedOut(identity.addresses.join(", "))))
 }
 
-async fn resolve(addresses: &[String]) -> (Vec<(String, SocketAddr)>, Option<Error>) {
+async fn resolve(
+    addresses: &[String],
+    known: &Known,
+) -> (Vec<(String, SocketAddr)>, Option<Error>) {
     let mut candidates: Vec<(String, SocketAddr)> = Vec::new();
     let mut failure = None;
     for address in addresses {
-        let found = match timeout(CONNECT_TIMEOUT, lookup_host(address.as_str())).await {
+        let before = known.find(address);
+        let patience = if before.is_some() {
+            NAME_TIMEOUT
+        } else {
+            CONNECT_TIMEOUT
+        };
+        let found = match timeout(patience, lookup_host(address.as_str())).await {
             Ok(found) => found.map_err(|source| Error::Resolve {
                 address: address.clone(),
                 source,
@@ -154,16 +180,29 @@ async fn resolve(addresses: &[String]) -> (Vec<(String, SocketAddr)>, Option<Err
             Ok(found) => candidates.extend(found.map(|at| (address.clone(), at))),
             Err(error) => failure = Some(error),
         }
+        if let Some(before) = before
+            && !candidates.iter().any(|(_, at)| *at == before)
+        {
+            candidates.push((address.clone(), before));
+        }
     }
     candidates.truncate(MAX_CANDIDATES);
     (candidates, failure)
+}
+
+/// A WebSocket behind the pinned key, and the way there.
+struct Reached {
+    socket: Socket,
+    local: Option<IpAddr>,
+    address: String,
+    at: SocketAddr,
 }
 
 async fn attempt(
     address: &str,
     at: SocketAddr,
     config: Arc<ClientConfig>,
-) -> Result<(Socket, Option<IpAddr>), Error> {
+) -> Result<Reached, Error> {
     let connect = |source| Error::Connect {
         address: format!("{address} ({at})"),
         source,
@@ -195,7 +234,12 @@ async fn attempt(
                 address: address.to_owned(),
                 reason: error.to_string(),
             })?;
-    Ok((WebSocketBytes::from_tungstenite(socket), local))
+    Ok(Reached {
+        socket: WebSocketBytes::from_tungstenite(socket),
+        local,
+        address: address.to_owned(),
+        at,
+    })
 }
 
 fn tls_error(address: &str, source: io::Error) -> Error {

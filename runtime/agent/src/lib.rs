@@ -18,34 +18,41 @@ mod allow;
 mod backoff;
 mod connect;
 mod error;
+mod follow;
 mod identity;
+mod known;
 mod lease;
 mod life;
 mod log;
+mod network;
 mod pin;
+mod redial;
 mod serve;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dialer::{Dialer, Direct};
-use link::SessionEnd;
-use proto_tunnel::{Bye, ByeReason, HeartbeatConfig, JoinCode, Refusal};
+use link::{Line, LineHandle, LineState, Mux, MuxConfig, SessionEnd};
+use proto_tunnel::{Bye, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig, Secret};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use allow::AllowList;
-use backoff::Backoff;
+use connect::Connected;
 pub use error::Error;
 use identity::Identity;
 pub use identity::default_state_dir;
 pub use life::CameraNotes;
 use life::Life;
 pub use log::LogTail;
+use redial::Redial;
+
+/// 4 MiB: 16 s of a stream of 2 Mbit/s, and what a camera with 32 MiB can spare for a while.
+pub const DEFAULT_HOLD: usize = 4 << 20;
 
 /// What an agent needs to know.
 #[derive(Clone)]
@@ -68,6 +75,10 @@ pub struct AgentConfig {
     pub notes: CameraNotes,
     /// Starts the program anew; returns only if that failed. Without it the agent begins afresh in the same process.
     pub restart: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// How long the session, and all that it carries, is kept without a connection.
+    pub resume_window: Duration,
+    /// Most bytes of cameras that are kept, over all of them, while there is no connection.
+    pub hold: usize,
     /// Factor on all pauses between redials; tests make them short.
     pub pace: f32,
 }
@@ -94,6 +105,8 @@ impl AgentConfig {
             log: LogTail::new(),
             notes: CameraNotes::default(),
             restart: None,
+            resume_window: ResumeConfig::default().patience,
+            hold: DEFAULT_HOLD,
             pace: 1.0,
         }
     }
@@ -117,11 +130,6 @@ pub struct Agent {
     identity: Identity,
     state: watch::Sender<State>,
 }
-
-/// A session shorter than this does not count as a success for the pauses between redials.
-const STABLE: Duration = Duration::from_secs(30);
-/// Pause after a refusal or a replacement, which time alone rarely mends.
-const LONG_PAUSE: Duration = Duration::from_secs(30);
 
 impl Agent {
     /// Loads the identity, or makes one from the join code and stores it.
@@ -158,75 +166,128 @@ impl Agent {
     /// Only when the gateway refuses the very first join: that needs a person. Anything later is retried for ever.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(shutdown);
-        let mut backoff = Backoff::new(self.config.pace);
+        let mut redial = Redial::new(self.config.pace, &self.config.state_dir);
         let mut life = Arc::new(Life::new());
+        // A connection for a new session, when the gateway had no more of the old one.
+        let mut next = None;
         loop {
-            self.state.send_replace(State::Connecting);
-            let connected = tokio::select! {
-                () = &mut shutdown => return Ok(()),
-                connected = connect::connect(&self.identity) => connected,
+            let connected = match next.take() {
+                Some(connected) => connected,
+                None => tokio::select! {
+                    () = &mut shutdown => return Ok(()),
+                    connected = redial.dial(&self.identity, &self.state, None) => connected?,
+                },
             };
-            let pause = match connected {
-                Ok(session) => {
-                    self.welcomed();
-                    let start = Instant::now();
-                    life.sessions.fetch_add(1, Ordering::Relaxed);
-                    let mut is_restart = false;
-                    let leave = async {
-                        let text = tokio::select! {
-                            () = &mut shutdown => "the agent is stopping",
-                            () = life.restart.notified() => {
-                                is_restart = true;
-                                "the agent is restarting"
-                            }
-                        };
-                        Bye {
-                            reason: ByeReason::Shutdown,
-                            text: text.to_owned(),
-                        }
+            self.welcomed();
+            let (line, handle) = Line::new(self.resume());
+            let Connected {
+                socket,
+                welcome,
+                local,
+            } = connected;
+            if handle.attach(socket, 0).is_err() {
+                continue;
+            }
+            let mux = Mux::client((line, handle.clone()), MuxConfig::agent());
+            life.note_session(local);
+            let mut is_restart = false;
+            let leave = async {
+                let text = tokio::select! {
+                    () = &mut shutdown => "the agent is stopping",
+                    () = life.restart.notified() => {
+                        is_restart = true;
+                        "the agent is restarting"
+                    }
+                };
+                Bye {
+                    reason: ByeReason::Shutdown,
+                    text: text.to_owned(),
+                }
+            };
+            let after = tokio::select! {
+                end = serve::serve(&mux, &self.config, &life, leave) => self.explain(end),
+                replaced = self.keep_attached(&mut redial, &handle, &welcome.ticket, &life, local) => {
+                    warn!("the gateway has this session no more, connections to cameras end");
+                    next = Some(replaced?);
+                    continue;
+                }
+            };
+            mux.close().await;
+            if is_restart {
+                if let Some(restart) = &self.config.restart {
+                    restart();
+                }
+                life = Arc::new(Life::new());
+                redial.plan_at_once();
+                continue;
+            }
+            match after {
+                After::Stop => return Ok(()),
+                After::Redial => redial.plan_soon(),
+                After::Wait => redial.plan_late(),
+            }
+        }
+    }
+
+    fn resume(&self) -> ResumeConfig {
+        ResumeConfig {
+            patience: self.config.resume_window,
+            heartbeat: self.config.heartbeat,
+            ..ResumeConfig::default()
+        }
+    }
+
+    /// Gives the session a new connection whenever it has lost one, or may have. Returns a connection for a new session
+    /// when the gateway has the old one no more.
+    async fn keep_attached(
+        &self,
+        redial: &mut Redial,
+        line: &LineHandle,
+        ticket: &Secret,
+        life: &Life,
+        mut local: Option<IpAddr>,
+    ) -> Result<Connected, Error> {
+        loop {
+            let now = *line.state().borrow();
+            let attached = match now {
+                LineState::Attached(attached) => attached,
+                LineState::Detached => {
+                    info!(
+                        "connection to the gateway lost ({}), redialing",
+                        line.lost()
+                    );
+                    redial.plan_at_once();
+                    let connected = redial
+                        .dial(&self.identity, &self.state, Some((line, ticket)))
+                        .await?;
+                    let Some(position) = connected.welcome.resumed else {
+                        return Ok(connected);
                     };
-                    let end = serve::serve(session, &self.config, &life, leave).await;
-                    if is_restart {
-                        if let Some(restart) = &self.config.restart {
-                            restart();
+                    match line.attach(connected.socket, position) {
+                        Ok(_) => {
+                            local = connected.local;
+                            life.note_local(local);
+                            self.state.send_replace(State::Connected);
+                            info!("the session goes on over a new connection");
                         }
-                        life = Arc::new(Life::new());
-                        backoff.reset();
-                        continue;
+                        Err(error) => warn!("the session cannot go on: {error}"),
                     }
-                    if start.elapsed() >= STABLE {
-                        backoff.reset();
-                    }
-                    match self.explain(end) {
-                        After::Stop => return Ok(()),
-                        After::Redial => backoff.next(),
-                        After::Wait => backoff.stretch(LONG_PAUSE),
-                    }
+                    continue;
                 }
-                Err(Error::Refused { reason, text }) => {
-                    error!(reason = ?reason, "the gateway refused this agent: {text}");
-                    if self.identity.join_secret.is_some() && reason == Refusal::Unauthorized {
-                        return Err(Error::Refused { reason, text });
-                    }
-                    match reason {
-                        Refusal::Busy => backoff.next(),
-                        Refusal::Unauthorized
-                        | Refusal::Version
-                        | Refusal::RateLimited
-                        | Refusal::Malformed
-                        | Refusal::Other(_) => backoff.stretch(LONG_PAUSE),
-                    }
-                }
-                Err(error) => {
-                    let pause = backoff.next();
-                    warn!(retry_in = ?pause, "cannot reach the gateway: {}", error.chain());
-                    pause
-                }
+                // Whoever serves the session is told, too.
+                LineState::Ended => return std::future::pending().await,
             };
-            self.state.send_replace(State::Waiting);
             tokio::select! {
-                () = &mut shutdown => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
+                () = line.detached(attached) => {}
+                () = redial.network.changed() => match local {
+                    // TCP itself would notice only much later.
+                    Some(address) if !network::is_own(address) => {
+                        info!(%address, "this machine has lost the connection's address");
+                        line.detach_if(attached, "its address is gone");
+                    }
+                    _ if redial.network.is_told() => line.doubt(),
+                    _ => {}
+                },
             }
         }
     }
@@ -260,7 +321,6 @@ impl Agent {
                 return After::Wait;
             }
             SessionEnd::PeerLeft(bye) => info!("the gateway ended the session: {}", bye.text),
-            SessionEnd::Dead => warn!("the gateway gives no sign of life, redialing"),
             SessionEnd::Broken(error) => warn!("the session broke, redialing: {error}"),
         }
         After::Redial

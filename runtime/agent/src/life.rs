@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dialer::Target;
@@ -34,7 +35,9 @@ pub struct CameraNotes {
 pub(crate) struct Life {
     instance: u64,
     started: Instant,
-    pub(crate) sessions: AtomicU64,
+    sessions: AtomicU64,
+    /// This machine's address towards the gateway.
+    local: Mutex<Option<IpAddr>>,
     opened: AtomicU64,
     failed: AtomicU64,
     reached: AtomicU8,
@@ -51,11 +54,23 @@ impl Life {
             instance: u64::from_be_bytes(instance),
             started: Instant::now(),
             sessions: AtomicU64::new(0),
+            local: Mutex::new(None),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             reached: AtomicU8::new(UNKNOWN),
             restart: Notify::new(),
         }
+    }
+
+    /// Notes that a session begins, with a connection from this address.
+    pub(crate) fn note_session(&self, local: Option<IpAddr>) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.note_local(local);
+    }
+
+    /// Notes that the session has a connection from this address now.
+    pub(crate) fn note_local(&self, local: Option<IpAddr>) {
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
     }
 
     /// Notes how a dial ended.
@@ -76,13 +91,9 @@ impl Life {
         }
     }
 
-    /// The report of this moment. `local` is this machine's address towards the gateway.
-    pub(crate) async fn report(
-        &self,
-        allow: &AllowList,
-        notes: &CameraNotes,
-        local: Option<IpAddr>,
-    ) -> Report {
+    /// The report of this moment.
+    pub(crate) async fn report(&self, allow: &AllowList, notes: &CameraNotes) -> Report {
+        let local = *self.local.lock().unwrap_or_else(PoisonError::into_inner);
         let camera = match allow.iter().next() {
             Some(target) => Some(self.camera(target, notes, local).await),
             None => None,
@@ -177,14 +188,16 @@ mod tests {
         let life = Life::new();
         let local = "192.168.1.20".parse().ok();
         let allow = AllowList::default();
-        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        life.note_local(local);
+        let report = life.report(&allow, &CameraNotes::default()).await;
         let camera = report.camera.unwrap();
         assert_eq!((camera.address, camera.is_detected), (local, true));
         assert_eq!(camera.is_reached, None);
 
         life.note_dial(&Target::new("localhost", 554), &allow, true);
         life.note_dial(&Target::new("127.0.0.1", 80), &allow, false);
-        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        life.note_local(local);
+        let report = life.report(&allow, &CameraNotes::default()).await;
         assert_eq!(report.camera.unwrap().is_reached, Some(true));
         assert_eq!((report.opened, report.failed), (1, 1));
     }
@@ -194,7 +207,8 @@ mod tests {
         let life = Life::new();
         let allow = AllowList::new(vec![Target::new("192.168.1.10", 554)]);
         let local = "192.168.1.20".parse().ok();
-        let report = life.report(&allow, &CameraNotes::default(), local).await;
+        life.note_local(local);
+        let report = life.report(&allow, &CameraNotes::default()).await;
         let camera = report.camera.unwrap();
         assert_eq!(camera.address, "192.168.1.10".parse().ok());
         assert_eq!((camera.is_dhcp, camera.is_detected), (None, false));
@@ -208,9 +222,7 @@ mod tests {
             quality: "x".repeat(500),
             is_detected: None,
         };
-        let report = Life::new()
-            .report(&AllowList::default(), &notes, None)
-            .await;
+        let report = Life::new().report(&AllowList::default(), &notes).await;
         assert!(proto_tunnel::Message::Report(report).encode().is_ok());
     }
 }

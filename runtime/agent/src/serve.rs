@@ -2,23 +2,21 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialer::{Dialer, Target};
 use link::{
-    Error, Flow, PipeEnd, PipeOptions, SessionEnd, Stream, keep_alive, pipe, read_message,
-    write_message,
+    Flow, Hold, Mux, PipeEnd, PipeOptions, SessionEnd, Stream, converse, pipe_holding,
+    read_message, write_message,
 };
 use proto_tunnel::{Bye, Command, MAX_TEXT, Message, OpenFailed, OpenFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
-use crate::connect::Connected;
+use crate::follow::{self, Mac};
 use crate::life::Life;
 use crate::{AgentConfig, AllowList};
 
@@ -26,28 +24,34 @@ use crate::{AgentConfig, AllowList};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the camera; the gateway waits a little longer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether this machine still has the session's address.
-const ADDRESS_CHECK: Duration = Duration::from_secs(2);
+/// Longest wait for one of the addresses that a camera may have.
+const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn serve(
-    session: Connected,
+    mux: &Mux,
     config: &AgentConfig,
     life: &Arc<Life>,
     leave: impl Future<Output = Bye>,
 ) -> SessionEnd {
-    let Connected {
-        mux,
-        control,
-        local,
-    } = session;
+    let control = async {
+        let mut control = mux.open().await?;
+        // The gateway learns of a stream by its first bytes.
+        write_message(&mut control, &Message::Opened).await?;
+        Ok(control)
+    };
+    let control = match control.await {
+        Ok(control) => control,
+        Err(error) => return SessionEnd::Broken(error),
+    };
+    let hold = Hold::new(mux.line().clone(), config.hold);
     let opens = async {
         let mut streams = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = mux.accept() => match accepted {
                     Ok(stream) => {
-                        let (config, life) = (config.clone(), Arc::clone(life));
-                        streams.spawn(async move { answer(stream, &config, &life, local).await });
+                        let (config, life, hold) = (config.clone(), Arc::clone(life), hold.clone());
+                        streams.spawn(async move { answer(stream, &config, &life, &hold).await });
                     }
                     Err(error) => return error,
                 },
@@ -55,49 +59,22 @@ pub(crate) async fn serve(
             }
         }
     };
-    let end = tokio::select! {
-        end = keep_alive(control, config.heartbeat, mux.flow(), leave, |trip| debug!(?trip, "round trip")) => end,
+    tokio::select! {
+        end = converse(control, leave) => end,
         error = opens => SessionEnd::Broken(error),
-        address = address_lost(local) => {
-            info!(%address, "this machine has lost the address of the session, redialing");
-            // Nothing can be sent from an address that is gone: no goodbye.
-            return SessionEnd::Broken(Error::Closed);
-        }
-    };
-    mux.close().await;
-    end
-}
-
-/// Resolves when a new lease has taken the session's address away; TCP itself would notice only much later. Binding
-/// a TCP socket without listening shows whether an address is the machine's own.
-async fn address_lost(local: Option<IpAddr>) -> IpAddr {
-    let Some(address) = local else {
-        return std::future::pending().await;
-    };
-    loop {
-        sleep(ADDRESS_CHECK).await;
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        };
-        let bound = socket.and_then(|socket| socket.bind(SocketAddr::new(address, 0)));
-        if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable) {
-            return address;
-        }
     }
 }
 
-async fn answer(mut stream: Stream, config: &AgentConfig, life: &Life, local: Option<IpAddr>) {
+async fn answer(mut stream: Stream, config: &AgentConfig, life: &Life, hold: &Hold) {
     let Ok(Ok(message)) = timeout(REQUEST_TIMEOUT, read_message(&mut stream)).await else {
         return;
     };
     match message {
         Message::Open(open) => {
             let target = Target::new(open.host, open.port);
-            carry(stream, &target, config, life).await;
+            carry(stream, &target, config, life, hold).await;
         }
-        Message::Command(command) => obey(stream, command, config, life, local).await,
+        Message::Command(command) => obey(stream, command, config, life).await,
         other => warn!(
             message = other.name(),
             "the gateway sent a message where open was due"
@@ -121,13 +98,7 @@ async fn finish(stream: &mut Stream, message: &Message, text: &str) {
 }
 
 /// Does what the gateway asks of this program. Nothing of it widens what the gateway may reach.
-async fn obey(
-    mut stream: Stream,
-    command: Command,
-    config: &AgentConfig,
-    life: &Life,
-    local: Option<IpAddr>,
-) {
+async fn obey(mut stream: Stream, command: Command, config: &AgentConfig, life: &Life) {
     match command {
         Command::Restart => {
             info!("the gateway asks for a restart");
@@ -136,7 +107,7 @@ async fn obey(
         }
         Command::Log => finish(&mut stream, &Message::Opened, &config.log.text()).await,
         Command::Report => {
-            let report = life.report(&config.allow, &config.notes, local).await;
+            let report = life.report(&config.allow, &config.notes).await;
             finish(&mut stream, &Message::Report(report), "").await;
         }
         Command::Other(number) => {
@@ -148,7 +119,13 @@ async fn obey(
     }
 }
 
-async fn carry(mut stream: Stream, target: &Target, config: &AgentConfig, life: &Life) {
+async fn carry(
+    mut stream: Stream,
+    target: &Target,
+    config: &AgentConfig,
+    life: &Life,
+    hold: &Hold,
+) {
     let dialed = dial(target, &config.allow, &*config.dialer).await;
     life.note_dial(target, &config.allow, dialed.is_ok());
     let mut camera = match dialed {
@@ -170,7 +147,8 @@ async fn carry(mut stream: Stream, target: &Target, config: &AgentConfig, life: 
     }
     info!(%target, "camera connected");
     let flow = Flow::default();
-    let end = pipe(&mut stream, &mut camera, PipeOptions::default(), &flow).await;
+    let options = PipeOptions::default();
+    let end = pipe_holding(&mut stream, &mut camera, options, &flow, hold).await;
     let (received, sent) = (flow.received.value(), flow.sent.value());
     match end {
         PipeEnd::Complete => info!(%target, received, sent, "camera connection complete"),
@@ -179,6 +157,46 @@ async fn carry(mut stream: Stream, target: &Target, config: &AgentConfig, life: 
             info!(%target, received, sent, "camera connection ended: {error}")
         }
     }
+}
+
+/// Connects to a target that is named by a MAC address or by the name in its lease wherever it is now, and to any other
+/// as it is named.
+async fn reach(target: &Target, dialer: &dyn Dialer) -> io::Result<dialer::BoxIo> {
+    let Some(mac) = Mac::parse(&target.host) else {
+        return match dialer.connect(target).await {
+            Ok(camera) => Ok(camera),
+            Err(error) => match follow::find_name(&target.host) {
+                Some(address) => {
+                    let at = Target::new(address.to_string(), target.port);
+                    dialer.connect(&at).await
+                }
+                None => Err(error),
+            },
+        };
+    };
+    let mut failure = None;
+    for is_called in [false, true] {
+        let found = if is_called {
+            follow::call_mac(mac).await
+        } else {
+            follow::find_mac(mac).await
+        };
+        for address in found {
+            let at = Target::new(address.to_string(), target.port);
+            match timeout(CANDIDATE_TIMEOUT, dialer.connect(&at)).await {
+                Ok(Ok(camera)) => return Ok(camera),
+                Ok(Err(error)) => failure = Some(error),
+                Err(_) => {}
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| {
+        let text = format!(
+            "no camera with the address {} is seen near this agent",
+            target.host
+        );
+        io::Error::new(io::ErrorKind::HostUnreachable, text)
+    }))
 }
 
 async fn dial(
@@ -193,7 +211,7 @@ async fn dial(
             text,
         });
     }
-    let dialed = timeout(DIAL_TIMEOUT, dialer.connect(target)).await;
+    let dialed = timeout(DIAL_TIMEOUT, reach(target, dialer)).await;
     let error = match dialed {
         Ok(Ok(camera)) => return Ok(camera),
         Ok(Err(error)) => error,

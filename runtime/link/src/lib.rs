@@ -3,10 +3,10 @@
 //! From bottom to top, each layer knowing only the one beneath as `AsyncRead + AsyncWrite`:
 //!
 //! - [`WebSocketBytes`]: a byte stream over binary WebSocket messages, of axum (gateway) or tungstenite (agent).
-//! - [`Transport`]: the seam. Any ordered, reliable byte stream will do; a resumable pipe or QUIC goes beneath
-//!   [`Mux`] without a change above.
-//! - [`Mux`]: many independent [`Stream`]s with a window each, over one transport.
-//! - [`read_message`], [`write_message`]: `proto-tunnel` messages on a stream; [`keep_alive`]: the control stream's
+//! - [`Transport`]: the seam. Any ordered byte stream that lasts for a while will do.
+//! - [`Line`]: one byte stream over a row of transports, each going on where the one before broke. It finds dead peers.
+//! - [`Mux`]: many independent [`Stream`]s with a window each, over one line.
+//! - [`read_message`], [`write_message`]: `proto-tunnel` messages on a stream; [`converse`]: the control stream's
 //!   whole life; [`pipe`]: bytes between two connections.
 //!
 //! It dials nothing, listens nowhere, and checks nobody's identity.
@@ -15,6 +15,7 @@
 mod control;
 mod counters;
 mod error;
+mod line;
 mod message;
 mod mux;
 mod pipe;
@@ -23,18 +24,19 @@ mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use control::{SessionEnd, keep_alive};
+pub use control::{SessionEnd, converse};
 pub use counters::{Counter, Flow};
 pub use error::Error;
+pub use line::{Line, LineHandle, LineState};
 pub use message::{read_message, write_message};
 pub use mux::{Mux, MuxConfig};
-pub use pipe::{PipeEnd, PipeOptions, pipe};
+pub use pipe::{Hold, PipeEnd, PipeOptions, pipe, pipe_holding};
 pub use stream::Stream;
 #[cfg(feature = "tungstenite")]
 pub use websocket::tungstenite_config;
 pub use websocket::{BinaryMessage, MAX_WEBSOCKET_MESSAGE, Payload, WebSocketBytes};
 
-/// What a [`Mux`] runs over: an ordered, reliable byte stream whose loss ends the session.
+/// What a [`Line`] runs over: an ordered byte stream. Its loss costs a redial and no byte.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}

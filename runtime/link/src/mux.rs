@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::counters::Counted;
-use crate::{Error, Flow, Stream, Transport};
+use crate::{Error, Flow, Line, LineHandle, Stream};
 
 /// Largest multiplexer frame: 16 KiB hold a slow uplink (1 Mbit/s) for 130 ms, so pings and other streams get
 /// between the frames of a busy one.
@@ -52,7 +52,7 @@ impl MuxConfig {
     }
 }
 
-/// Many streams over one transport. Its driver task ends when the transport does, by [`Mux::close`], or when the
+/// Many streams over one line. Its driver task ends when the line does, by [`Mux::close`], or when the
 /// `Mux` is dropped; then every stream fails.
 pub struct Mux {
     opens: mpsc::Sender<OpenRequest>,
@@ -61,6 +61,7 @@ pub struct Mux {
     close: watch::Sender<bool>,
     ended: watch::Receiver<Option<Result<(), String>>>,
     flow: Arc<Flow>,
+    line: LineHandle,
     max_streams: usize,
     driver: JoinHandle<()>,
 }
@@ -77,17 +78,20 @@ impl fmt::Debug for Mux {
 }
 
 impl Mux {
-    /// The end that dialed the transport.
-    pub fn client(transport: impl Transport, config: MuxConfig) -> Self {
-        Self::start(transport, config, yamux::Mode::Client)
+    /// The end that dialed.
+    #[must_use]
+    pub fn client(line: (Line, LineHandle), config: MuxConfig) -> Self {
+        Self::start(line, config, yamux::Mode::Client)
     }
 
-    /// The end that accepted the transport.
-    pub fn server(transport: impl Transport, config: MuxConfig) -> Self {
-        Self::start(transport, config, yamux::Mode::Server)
+    /// The end that accepted.
+    #[must_use]
+    pub fn server(line: (Line, LineHandle), config: MuxConfig) -> Self {
+        Self::start(line, config, yamux::Mode::Server)
     }
 
-    fn start(transport: impl Transport, config: MuxConfig, mode: yamux::Mode) -> Self {
+    fn start(line: (Line, LineHandle), config: MuxConfig, mode: yamux::Mode) -> Self {
+        let (transport, line) = line;
         let MuxConfig {
             max_streams,
             window_growth,
@@ -113,6 +117,7 @@ impl Mux {
         );
         let driver = Driver {
             connection,
+            line: line.clone(),
             open_requests,
             waiting: VecDeque::new(),
             accept_slots: Arc::new(Semaphore::new(max_streams)),
@@ -130,6 +135,7 @@ impl Mux {
             close,
             ended,
             flow,
+            line,
             max_streams,
             driver,
         }
@@ -165,7 +171,13 @@ impl Mux {
             .ok_or_else(|| self.end())
     }
 
-    /// Bytes on the transport so far.
+    /// What it runs over, to bring it the next transport.
+    #[must_use]
+    pub fn line(&self) -> &LineHandle {
+        &self.line
+    }
+
+    /// Bytes of all streams so far, with their frames.
     #[must_use]
     pub fn flow(&self) -> &Arc<Flow> {
         &self.flow
@@ -210,21 +222,27 @@ impl Drop for Mux {
     }
 }
 
-struct Driver<T> {
-    connection: yamux::Connection<Compat<Counted<T>>>,
+struct Driver {
+    connection: yamux::Connection<Compat<Counted<Line>>>,
+    line: LineHandle,
     open_requests: mpsc::Receiver<OpenRequest>,
     waiting: VecDeque<OpenRequest>,
     accept_slots: Arc<Semaphore>,
     accepted: mpsc::Sender<Stream>,
 }
 
-impl<T: Transport> Driver<T> {
+impl Driver {
     async fn run(
         mut self,
         mut close_asked: watch::Receiver<bool>,
     ) -> Result<(), yamux::ConnectionError> {
         let ended = tokio::select! {
-            ended = poll_fn(|cx| self.poll(cx)) => Some(ended),
+            ended = poll_fn(|cx| {
+                let polled = self.poll(cx);
+                // Many frames, one write: see Line.
+                self.line.poll_flush(cx);
+                polled
+            }) => Some(ended),
             _ = close_asked.wait_for(|asked| *asked) => None,
         };
         if let Some(ended) = ended {

@@ -1,13 +1,17 @@
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::Flow;
+use crate::{Flow, LineHandle, LineState};
 
 /// Bytes copied at once in each direction: one multiplexer frame.
 const BUFFER: usize = crate::mux::SPLIT;
@@ -42,9 +46,70 @@ pub enum PipeEnd {
     Broken(io::Error),
 }
 
+/// Where a camera's bytes may wait while the tunnel has no connection. Cameras give up a viewer that takes nothing for
+/// some ten seconds, and redialing may take longer than that.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    line: LineHandle,
+    /// Bytes that all pipes of this session together may still hold.
+    left: Arc<AtomicUsize>,
+}
+
+impl Hold {
+    /// Room for `bytes` in all, used only while `line` has no transport, or held bytes are not sent yet.
+    #[must_use]
+    pub fn new(line: LineHandle, bytes: usize) -> Self {
+        Self {
+            line,
+            left: Arc::new(AtomicUsize::new(bytes)),
+        }
+    }
+
+    fn take(&self, n: usize) -> bool {
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(n)
+            })
+            .is_ok()
+    }
+
+    fn give_back(&self, n: usize) {
+        self.left.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
 /// Carries bytes between `near` and `far` until both have ended, each direction on its own: an end of `near` is
 /// passed on to `far` while data still flows back. `flow.received` counts bytes from `far`, `flow.sent` those to it.
 pub async fn pipe<A, B>(near: &mut A, far: &mut B, options: PipeOptions, flow: &Flow) -> PipeEnd
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    carry(near, far, options, flow, None).await
+}
+
+/// As [`pipe`], for a `near` that is the tunnel's: bytes of `far` are taken in during an outage, as far as `hold` allows.
+pub async fn pipe_holding<A, B>(
+    near: &mut A,
+    far: &mut B,
+    options: PipeOptions,
+    flow: &Flow,
+    hold: &Hold,
+) -> PipeEnd
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    carry(near, far, options, flow, Some(hold)).await
+}
+
+async fn carry<A, B>(
+    near: &mut A,
+    far: &mut B,
+    options: PipeOptions,
+    flow: &Flow,
+    hold: Option<&Hold>,
+) -> PipeEnd
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -60,12 +125,164 @@ where
         progress: &progress,
         counter: &flow.received,
     };
-    tokio::select! {
-        copied = tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER) => match copied {
-            Ok(_) => PipeEnd::Complete,
-            Err(error) => PipeEnd::Broken(error),
-        },
-        () = progress.exhausted(options) => PipeEnd::Idle,
+    let (mut out, mut back) = (OneWay::new(None), OneWay::new(hold));
+    let mut copied = std::pin::pin!(poll_fn(|cx| {
+        let out = out.poll(cx, &mut near, &mut far)?;
+        let back = back.poll(cx, &mut far, &mut near)?;
+        match (out, back) {
+            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }));
+    let mut exhausted = std::pin::pin!(progress.exhausted(options));
+    let mut state = hold.map(|hold| hold.line.state());
+    loop {
+        tokio::select! {
+            copied = &mut copied => return match copied {
+                Ok(()) => PipeEnd::Complete,
+                Err(error) => PipeEnd::Broken(error),
+            },
+            () = &mut exhausted => return PipeEnd::Idle,
+            // The next turn of the loop looks at the camera again.
+            () = changed(&mut state) => {}
+        }
+    }
+}
+
+async fn changed(state: &mut Option<watch::Receiver<LineState>>) {
+    if let Some(state) = state
+        && state.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// One direction: a buffer, and behind it, during an outage, what did not fit.
+struct OneWay<'a> {
+    buffer: Box<[u8]>,
+    filled: std::ops::Range<usize>,
+    /// Older than the buffer's bytes.
+    held: VecDeque<u8>,
+    hold: Option<&'a Hold>,
+    has_ended: bool,
+    is_done: bool,
+    needs_flush: bool,
+}
+
+impl<'a> OneWay<'a> {
+    fn new(hold: Option<&'a Hold>) -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into(),
+            filled: 0..0,
+            held: VecDeque::new(),
+            hold,
+            has_ended: false,
+            is_done: false,
+            needs_flush: false,
+        }
+    }
+
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.is_done {
+            let wrote = self.write(cx, to)?;
+            let read = self.read(cx, from)?;
+            if wrote || read {
+                continue;
+            }
+            let is_empty = self.held.is_empty() && self.filled.is_empty();
+            if is_empty && self.has_ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.is_done = true;
+            } else {
+                if is_empty && self.needs_flush {
+                    self.needs_flush = Pin::new(to).poll_flush(cx)?.is_pending();
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what there is: whether anything went.
+    fn write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> io::Result<bool> {
+        let mut wrote = false;
+        loop {
+            let is_held = !self.held.is_empty();
+            let bytes = if is_held {
+                self.held.as_slices().0
+            } else {
+                self.buffer.get(self.filled.clone()).unwrap_or_default()
+            };
+            if bytes.is_empty() {
+                return Ok(wrote);
+            }
+            let n = match Pin::new(&mut *to).poll_write(cx, bytes)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(n) => n,
+                Poll::Pending => return Ok(wrote),
+            };
+            wrote = true;
+            self.needs_flush = true;
+            if is_held {
+                self.held.drain(..n);
+                if let Some(hold) = self.hold {
+                    hold.give_back(n);
+                }
+                if self.held.is_empty() {
+                    self.held = VecDeque::new();
+                }
+            } else {
+                self.filled.start += n;
+            }
+        }
+    }
+
+    /// Reads into the buffer if that is empty; during an outage makes it empty first: whether anything came.
+    fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+    ) -> io::Result<bool> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        if !self.filled.is_empty() {
+            let Some(hold) = self.hold.filter(|hold| !hold.line.is_attached()) else {
+                return Ok(false);
+            };
+            if !hold.take(self.filled.len()) {
+                return Ok(false);
+            }
+            self.held
+                .extend(self.buffer.get(self.filled.clone()).unwrap_or_default());
+        }
+        self.filled = 0..0;
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        match Pin::new(from).poll_read(cx, &mut buffer)? {
+            Poll::Pending => Ok(false),
+            Poll::Ready(()) => {
+                self.filled = 0..buffer.filled().len();
+                self.has_ended = self.filled.is_empty();
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl Drop for OneWay<'_> {
+    fn drop(&mut self) {
+        if let Some(hold) = self.hold {
+            hold.give_back(self.held.len());
+        }
     }
 }
 

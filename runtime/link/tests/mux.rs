@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use link::{Flow, Mux, MuxConfig, PipeEnd, PipeOptions, Stream, pipe};
+use link::{Flow, Line, LineHandle, Mux, MuxConfig, PipeEnd, PipeOptions, Stream, Transport, pipe};
+use proto_tunnel::ResumeConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::timeout;
 
@@ -12,9 +13,15 @@ const SOON: Duration = Duration::from_secs(5);
 fn pair() -> (Mux, Mux) {
     let (a, b) = duplex(4096);
     (
-        Mux::client(a, MuxConfig::agent()),
-        Mux::server(b, MuxConfig::gateway()),
+        Mux::client(line(a), MuxConfig::agent()),
+        Mux::server(line(b), MuxConfig::gateway()),
     )
+}
+
+fn line(transport: impl Transport) -> (Line, LineHandle) {
+    let (line, handle) = Line::new(ResumeConfig::default());
+    handle.attach(transport, 0).unwrap();
+    (line, handle)
 }
 
 /// Opens a stream at `from` and finds its other end at `to`.
@@ -167,7 +174,7 @@ async fn opening_stops_at_the_cap_and_goes_on_when_a_stream_is_gone() {
         max_streams: 2,
         window_growth: 0,
     };
-    let (client, _server) = (Mux::client(a, config), Mux::server(b, config));
+    let (client, _server) = (Mux::client(line(a), config), Mux::server(line(b), config));
     let first = client.open().await.unwrap();
     let _second = client.open().await.unwrap();
     assert!(matches!(
@@ -182,14 +189,14 @@ async fn opening_stops_at_the_cap_and_goes_on_when_a_stream_is_gone() {
 async fn a_peer_that_ignores_the_cap_gets_resets_and_the_session_lives() {
     let (a, b) = duplex(4096);
     let client = Mux::client(
-        a,
+        line(a),
         MuxConfig {
             max_streams: 6,
             window_growth: 0,
         },
     );
     let server = Mux::server(
-        b,
+        line(b),
         MuxConfig {
             max_streams: 2,
             window_growth: 0,
@@ -224,7 +231,7 @@ async fn closing_is_noticed_by_the_peer_and_by_every_stream() {
 #[tokio::test]
 async fn junk_instead_of_a_multiplexer_ends_the_session_at_once() {
     let (a, mut b) = duplex(4096);
-    let mux = Mux::server(a, MuxConfig::gateway());
+    let mux = Mux::server(line(a), MuxConfig::gateway());
     b.write_all(&pattern(4000, 9)).await.unwrap();
     assert!(timeout(SOON, mux.closed()).await.unwrap().is_err());
     assert!(mux.accept().await.is_err());

@@ -167,7 +167,8 @@ impl Gateway {
         old: &Session,
         start: Instant,
     ) -> Result<Arc<Session>, CommandError> {
-        let agent = old.hello.name.as_str();
+        let name = old.hello().name;
+        let agent = name.as_str();
         let next = async {
             loop {
                 let live = self.shared.registry.wait_live(agent).await;
@@ -203,7 +204,7 @@ pub(crate) async fn ask_report(session: &Session) -> Result<Report, CommandError
 
 /// The answer's first message, and the stream with whatever follows.
 async fn ask(session: &Session, command: Command) -> Result<(Message, Stream), CommandError> {
-    let name = || session.hello.name.to_string();
+    let name = || session.hello().name.to_string();
     let asked = async {
         let mut stream = session.mux.open().await?;
         write_message(&mut stream, &Message::Command(command)).await?;
@@ -218,7 +219,7 @@ async fn ask(session: &Session, command: Command) -> Result<(Message, Stream), C
         }
         Ok(Err(_)) => Err(CommandError::TooOld {
             agent: name(),
-            version: session.hello.program.clone(),
+            version: session.hello().program.clone(),
         }),
         Err(_) => Err(CommandError::Silent(name())),
     }
@@ -230,7 +231,7 @@ fn refusal(session: &Session, answer: Message) -> CommandError {
         other => format!("it answers with {}", other.name()),
     };
     CommandError::Refused {
-        agent: session.hello.name.to_string(),
+        agent: session.hello().name.to_string(),
         text,
     }
 }

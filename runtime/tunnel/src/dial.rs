@@ -165,7 +165,7 @@ async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure>
 }
 
 fn explain(session: &Session, target: &Target, failed: &OpenFailed) -> io::Error {
-    let name = &session.hello.name;
+    let name = session.hello().name;
     let kind = match failed.kind {
         OpenFailure::NotAllowed => io::ErrorKind::PermissionDenied,
         OpenFailure::ConnectionRefused => io::ErrorKind::ConnectionRefused,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dialer::Dialer;
 use link::Transport;
-use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode};
+use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig};
 use store::{Agent, Store};
 use tracing::warn;
 
@@ -29,6 +29,8 @@ pub struct GatewayConfig {
     pub auth_timeout: Duration,
     /// Signs of life.
     pub heartbeat: HeartbeatConfig,
+    /// How long a session may be without a connection before it, and all that it carries, is given up.
+    pub resume_window: Duration,
     /// How long a dial waits for an agent that is away: a redial after a cut takes about a second.
     pub agent_wait: Duration,
     /// How long an agent may take to connect to a camera; a little more than it gives itself.
@@ -40,8 +42,19 @@ impl Default for GatewayConfig {
         Self {
             auth_timeout: Duration::from_secs(10),
             heartbeat: HeartbeatConfig::default(),
+            resume_window: ResumeConfig::default().patience,
             agent_wait: Duration::from_secs(10),
             open_timeout: Duration::from_secs(12),
+        }
+    }
+}
+
+impl GatewayConfig {
+    pub(crate) fn resume(&self) -> ResumeConfig {
+        ResumeConfig {
+            heartbeat: self.heartbeat,
+            patience: self.resume_window,
+            ..ResumeConfig::default()
         }
     }
 }
@@ -178,10 +191,11 @@ impl Gateway {
             .collect()
     }
 
-    /// Whether the agent has a live session.
+    /// Whether the agent has a live session, and that a connection.
     #[must_use]
     pub fn is_connected(&self, agent: &str) -> bool {
-        self.shared.registry.live(agent).is_some()
+        let live = self.shared.registry.live(agent);
+        live.is_some_and(|session| session.mux.line().is_attached())
     }
 
     /// Adds an agent and makes its join code.
@@ -237,45 +251,48 @@ fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
     let live = slot.and_then(|slot| slot.live.as_deref());
     let past = slot.map(|slot| slot.past).unwrap_or_default();
     let flow = live.map(|session| session.mux.flow());
+    let line = live.map(|session| session.mux.line().stats());
+    let line = line.unwrap_or_default();
+    let is_attached = live.is_some_and(|session| session.mux.line().is_attached());
+    let hello = live.map(|session| session.hello());
     let seen = past.last_seen.max(agent.last_seen);
     AgentStatus {
         name: agent.name.clone(),
         joined: agent.joined.is_some(),
-        connected: live.is_some(),
+        connected: is_attached,
+        reconnecting: live.is_some() && !is_attached,
         connected_since: live.map(|session| unix(session.since)),
-        last_seen: if live.is_some() {
+        last_seen: if is_attached {
             Some(unix(SystemTime::now()))
         } else {
             seen.map(unix)
         },
-        remote: live.map(|session| session.peer),
-        version: live.map(|session| session.hello.program.clone()),
-        host_name: live.map(|session| session.hello.host_name.clone()),
-        local_addresses: live
-            .map(|session| session.hello.local_addresses.clone())
-            .unwrap_or_default(),
+        remote: live.map(|session| session.peer()),
+        version: hello.as_ref().map(|hello| hello.program.clone()),
+        host_name: hello.as_ref().map(|hello| hello.host_name.clone()),
+        local_addresses: hello.map(|hello| hello.local_addresses).unwrap_or_default(),
         rtt_ms: live.and_then(|session| {
-            let trip = *session
-                .round_trip
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            trip.map(|trip| trip.as_secs_f64() * 1000.0)
+            let trip = session.mux.line().round_trip()?;
+            Some(trip.as_secs_f64() * 1000.0)
         }),
         bytes_received: past.received + flow.map_or(0, |flow| flow.received.value()),
         bytes_sent: past.sent + flow.map_or(0, |flow| flow.sent.value()),
         streams: live.map_or(0, |session| session.mux.open_streams()),
         streams_opened: past.opened + live.map_or(0, |session| session.opened.value()),
         streams_failed: past.failed + live.map_or(0, |session| session.failed.value()),
-        reconnects: slot.map_or(0, |slot| slot.sessions.saturating_sub(1)),
+        reconnects: (past.connections + line.connections).saturating_sub(1),
         said_goodbye: live.is_none() && past.said_goodbye,
         last_heartbeat: live.and_then(|session| {
-            let heard = *session.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            heard.map(unix)
+            let silent = session.mux.line().heard()?.elapsed();
+            SystemTime::now().checked_sub(silent).map(unix)
         }),
         report: live.and_then(|session| {
             let report = session.report.lock();
             report.unwrap_or_else(PoisonError::into_inner).clone()
         }),
+        sessions: slot.map_or(0, |slot| slot.sessions),
+        sessions_lost: past.lost,
+        bytes_replayed: past.replayed + line.replayed,
     }
 }
 

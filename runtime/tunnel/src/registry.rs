@@ -5,56 +5,108 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use link::{Counter, Mux};
-use proto_tunnel::{Bye, ByeReason, Hello, Report};
+use link::{Counter, Mux, Transport};
+use proto_tunnel::{Bye, ByeReason, Hello, Report, Secret};
+use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
-/// One accepted session.
+/// One accepted session. It may outlive several connections.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) mux: Mux,
-    pub(crate) hello: Hello,
-    pub(crate) peer: SocketAddr,
+    /// What the agent must show to go on with it.
+    pub(crate) ticket: Secret,
     pub(crate) since: SystemTime,
-    pub(crate) round_trip: Mutex<Option<Duration>>,
-    /// When the agent answered a ping last.
-    pub(crate) heard: Mutex<Option<SystemTime>>,
     /// The newest that it told of itself.
     pub(crate) report: Mutex<Option<Report>>,
     pub(crate) opened: Counter,
     pub(crate) failed: Counter,
+    pub(crate) lost: Counter,
     pub(crate) said_goodbye: AtomicBool,
+    newest: Mutex<Newest>,
     leave: watch::Sender<Option<Bye>>,
 }
 
+/// Of the newest connection.
+#[derive(Debug)]
+struct Newest {
+    hello: Hello,
+    peer: SocketAddr,
+}
+
 impl Session {
-    pub(crate) fn new(id: u64, mux: Mux, hello: Hello, peer: SocketAddr) -> Self {
+    pub(crate) fn new(id: u64, mux: Mux, hello: Hello, ticket: Secret, peer: SocketAddr) -> Self {
         Self {
             id,
             mux,
-            hello,
-            peer,
+            ticket,
             since: SystemTime::now(),
-            round_trip: Mutex::new(None),
-            heard: Mutex::new(None),
             report: Mutex::new(None),
             opened: Counter::default(),
             failed: Counter::default(),
+            lost: Counter::default(),
             said_goodbye: AtomicBool::new(false),
+            newest: Mutex::new(Newest { hello, peer }),
             leave: watch::Sender::new(None),
         }
     }
 
-    /// Notes that the agent answered a ping.
-    pub(crate) fn note_trip(&self, trip: Duration) {
-        *self
-            .round_trip
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(trip);
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the agent said with its newest connection.
+    pub(crate) fn hello(&self) -> Hello {
+        self.newest().hello.clone()
+    }
+
+    /// Where its newest connection comes from.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.newest().peer
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn is_ticket(&self, shown: &Secret) -> bool {
+        self.ticket.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+
+    /// Whether this session's agent has said a later hello than this one already.
+    pub(crate) fn is_overtaking(&self, hello: &Hello) -> bool {
+        let newest = &self.newest().hello;
+        newest.instance == hello.instance && hello.attempt <= newest.attempt
+    }
+
+    /// Takes the session's connection away for the one that says this hello, and tells how far the gateway got.
+    /// Nothing if a later one has come already.
+    pub(crate) fn claim(&self, hello: &Hello) -> Option<u64> {
+        let mut newest = self.newest();
+        let was = &newest.hello;
+        if was.instance != hello.instance || hello.attempt <= was.attempt {
+            return None;
+        }
+        newest.hello = hello.clone();
+        Some(self.mux.line().detach())
+    }
+
+    /// Gives the session the connection that claimed it, unless a later one has. Its number.
+    pub(crate) fn attach(
+        &self,
+        transport: impl Transport,
+        hello: &Hello,
+        peer: SocketAddr,
+    ) -> Result<Option<u64>, link::Error> {
+        let mut newest = self.newest();
+        let Some(resume) = &hello.resume else {
+            return Ok(None);
+        };
+        if newest.hello.attempt != hello.attempt {
+            return Ok(None);
+        }
+        newest.peer = peer;
+        self.mux.line().attach(transport, resume.consumed).map(Some)
     }
 
     /// Asks the session to end with this reason.
@@ -95,6 +147,9 @@ pub(crate) struct Past {
     pub(crate) sent: u64,
     pub(crate) opened: u64,
     pub(crate) failed: u64,
+    pub(crate) connections: u64,
+    pub(crate) replayed: u64,
+    pub(crate) lost: u64,
     pub(crate) last_seen: Option<SystemTime>,
     /// Whether the newest of them ended with the agent's own goodbye.
     pub(crate) said_goodbye: bool,
@@ -119,11 +174,16 @@ impl Registry {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes those who wait for a session or its connection.
+    pub(crate) fn note_change(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
     /// Makes `session` the live one and sends the one before away.
     pub(crate) fn enter(&self, session: &Arc<Session>) {
         let older = {
             let mut slots = self.slots();
-            let slot = slots.entry(session.hello.name.to_string()).or_default();
+            let slot = slots.entry(session.hello().name.to_string()).or_default();
             slot.sessions += 1;
             let older = slot.live.replace(Arc::clone(session));
             if let Some(older) = &older {
@@ -137,14 +197,14 @@ impl Registry {
                 "this agent connected again, its newest session wins",
             );
         }
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        self.note_change();
     }
 
     /// Takes `session` out, if it still is the live one.
     pub(crate) fn exit(&self, session: &Session) {
         {
             let mut slots = self.slots();
-            let Some(slot) = slots.get_mut(session.hello.name.as_str()) else {
+            let Some(slot) = slots.get_mut(session.hello().name.as_str()) else {
                 return;
             };
             if slot.live.as_ref().is_none_or(|live| live.id != session.id) {
@@ -153,7 +213,7 @@ impl Registry {
             slot.live = None;
             slot.past.add(session);
         }
-        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        self.note_change();
     }
 
     /// Forgets an agent that was removed, so that names do not pile up.
@@ -178,8 +238,9 @@ impl Registry {
     /// Resolves when `session` is not the live one any more. Cancel-safe.
     pub(crate) async fn wait_exit(&self, session: &Session) {
         let mut changed = self.changed.subscribe();
+        let name = session.hello().name;
         while self
-            .live(session.hello.name.as_str())
+            .live(name.as_str())
             .is_some_and(|live| live.id == session.id)
         {
             if changed.changed().await.is_err() {
@@ -188,11 +249,11 @@ impl Registry {
         }
     }
 
-    /// The live session, or the next one. Waits for ever; cancel-safe.
+    /// The live session if it has a connection, or the next one that has. Waits for ever; cancel-safe.
     pub(crate) async fn wait_live(&self, name: &str) -> Arc<Session> {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Some(session) = self.live(name) {
+            if let Some(session) = self.live(name).filter(|live| live.mux.line().is_attached()) {
                 return session;
             }
             if changed.changed().await.is_err() {
@@ -208,6 +269,10 @@ impl Past {
         self.sent += session.mux.flow().sent.value();
         self.opened += session.opened.value();
         self.failed += session.failed.value();
+        let stats = session.mux.line().stats();
+        self.connections += stats.connections;
+        self.replayed += stats.replayed;
+        self.lost += session.lost.value();
         self.last_seen = Some(SystemTime::now());
         self.said_goodbye = session.said_goodbye.load(Ordering::Relaxed);
     }

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use link::{Mux, MuxConfig, SessionEnd, Transport, keep_alive, read_message, write_message};
-use proto_tunnel::{Bye, Hello, Message, Refusal, Refused, VERSION, Welcome};
+use link::{
+    Line, LineState, Mux, MuxConfig, SessionEnd, Transport, converse, read_message, write_message,
+};
+use proto_tunnel::{
+    Bye, ByeReason, Hello, Message, OLDEST_VERSION, Refusal, Refused, SECRET_LEN, Secret, VERSION,
+    Welcome,
+};
 use store::{Credential, TokenHash};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -30,8 +35,8 @@ pub(crate) async fn run<T: Transport>(
     })?;
     let deadline = shared.config.auth_timeout;
     let greeted = timeout(deadline, greet(shared, &mut transport, peer)).await;
-    let hello = match greeted {
-        Ok(Ok(hello)) => hello,
+    let (hello, place) = match greeted {
+        Ok(Ok(greeted)) => greeted,
         Ok(Err(error)) => {
             warn!(%peer, %error, "agent refused");
             return Err(error);
@@ -41,36 +46,86 @@ pub(crate) async fn run<T: Transport>(
             return Err(Error::TimedOut(peer));
         }
     };
-    let mux = Mux::server(transport, MuxConfig::gateway());
-    let control = match timeout(deadline, mux.accept()).await {
-        Ok(control) => control?,
-        Err(_) => return Err(Error::TimedOut(peer)),
-    };
-    drop(pending);
+    match place {
+        Place::Old(session) => {
+            drop(pending);
+            resume(&session, transport, &hello, peer).await
+        }
+        Place::New(ticket) => {
+            let (line, handle) = Line::new(shared.config.resume());
+            handle.attach(transport, 0)?;
+            let mux = Mux::server((line, handle), MuxConfig::gateway());
+            let control = match timeout(deadline, accept_control(&mux)).await {
+                Ok(control) => control?,
+                Err(_) => return Err(Error::TimedOut(peer)),
+            };
+            drop(pending);
+            let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
+            let session = Arc::new(Session::new(id, mux, hello, ticket, peer));
+            serve(shared, &session, control).await
+        }
+    }
+}
 
-    let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
-    let session = Arc::new(Session::new(id, mux, hello, peer));
-    let name = session.hello.name.clone();
-    info!(agent = %name, %peer, version = session.hello.program, "agent connected");
-    shared.registry.enter(&session);
-    // The session leaves the registry also when the HTTP server drops this future.
-    let _exit = Exit {
-        shared,
-        session: &session,
+/// The first stream, which the agent opens with one message.
+async fn accept_control(mux: &Mux) -> Result<link::Stream, link::Error> {
+    let mut control = mux.accept().await?;
+    match read_message(&mut control).await? {
+        Message::Opened => Ok(control),
+        other => Err(link::Error::Unexpected {
+            found: other.name(),
+            expected: "opened",
+        }),
+    }
+}
+
+/// Gives a session its next connection, and waits until that is used no more.
+async fn resume<T: Transport>(
+    session: &Arc<Session>,
+    transport: T,
+    hello: &Hello,
+    peer: SocketAddr,
+) -> Result<(), Error> {
+    let line = session.mux.line();
+    let attached = match session.attach(transport, hello, peer) {
+        Ok(Some(attached)) => attached,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            warn!(agent = %hello.name, %peer, %error, "agent cannot go on with its session");
+            session.leave(ByeReason::Protocol, "this session cannot go on");
+            return Err(error.into());
+        }
     };
+    info!(agent = %hello.name, %peer, "agent goes on with its session over a new connection");
+    /// The connection belongs to the caller: it goes when this future is dropped.
+    struct Detach<'a>(&'a link::LineHandle, u64);
+    impl Drop for Detach<'_> {
+        fn drop(&mut self) {
+            self.0.detach_if(self.1, "the gateway has dropped it");
+        }
+    }
+    let _detach = Detach(line, attached);
+    line.detached(attached).await;
+    Ok(())
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    control: link::Stream,
+) -> Result<(), Error> {
+    let name = session.hello().name;
+    info!(agent = %name, peer = %session.peer(), version = session.hello().program, "agent connected");
+    shared.registry.enter(session);
+    // The session leaves the registry also when the HTTP server drops this future.
+    let _exit = Exit { shared, session };
     shared.note_seen(&name).await;
 
     let end = tokio::select! {
-        end = keep_alive(
-            control,
-            shared.config.heartbeat,
-            session.mux.flow(),
-            leave(shared, &session),
-            |trip| session.note_trip(trip),
-        ) => end,
-        // It is there for those who list agents; one that is too old to give it is listed without.
+        end = converse(control, leave(shared, session)) => end,
+        // It is there for those who list agents.
         end = async {
-            let _ = command::ask_report(&session).await;
+            let _ = command::ask_report(session).await;
             std::future::pending().await
         } => end,
         // Agents open nothing but the control stream: what comes is dropped, which resets it.
@@ -80,10 +135,11 @@ pub(crate) async fn run<T: Transport>(
             tokio::time::sleep(END_TOLD).await;
             error
         } => SessionEnd::Broken(error),
+        () = watch_line(shared, session) => SessionEnd::Broken(link::Error::Closed),
     };
     let said_goodbye = matches!(end, SessionEnd::PeerLeft(_));
     session.said_goodbye.store(said_goodbye, Ordering::Relaxed);
-    shared.registry.exit(&session);
+    let peer = session.peer();
     match &end {
         SessionEnd::Left(Bye { text, .. }) => {
             info!(agent = %name, %peer, reason = text, "agent session ended")
@@ -91,16 +147,41 @@ pub(crate) async fn run<T: Transport>(
         SessionEnd::PeerLeft(Bye { text, .. }) => {
             info!(agent = %name, %peer, reason = text, "agent left")
         }
-        SessionEnd::Dead => {
-            warn!(agent = %name, %peer, "agent gives no sign of life, session dropped")
+        SessionEnd::Broken(error) => {
+            session.lost.add(1);
+            let cut = session.mux.open_streams();
+            warn!(agent = %name, %peer, cut, %error, "agent session lost with its connections");
         }
-        SessionEnd::Broken(error) => warn!(agent = %name, %peer, %error, "agent session broke"),
     }
+    shared.registry.exit(session);
     session.mux.close().await;
     shared.note_seen(&name).await;
     match end {
         SessionEnd::Broken(error) => Err(error.into()),
-        SessionEnd::Left(_) | SessionEnd::PeerLeft(_) | SessionEnd::Dead => Ok(()),
+        SessionEnd::Left(_) | SessionEnd::PeerLeft(_) => Ok(()),
+    }
+}
+
+/// Tells the log and those who wait when the session loses its connection or gets another. Ends with the line.
+async fn watch_line(shared: &Arc<Shared>, session: &Session) {
+    let line = session.mux.line();
+    let mut state = line.state();
+    loop {
+        let now = *state.borrow_and_update();
+        match now {
+            LineState::Attached(_) => {}
+            LineState::Detached => {
+                let name = session.hello().name;
+                let reason = line.lost();
+                info!(agent = %name, reason, "agent's connection is lost, its session waits for the next");
+            }
+            // The multiplexer tells why.
+            LineState::Ended => std::future::pending().await,
+        }
+        shared.registry.note_change();
+        if state.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -115,22 +196,43 @@ impl Drop for Exit<'_> {
     }
 }
 
+/// Where an agent that was let in belongs.
+enum Place {
+    /// To a session that goes on.
+    Old(Arc<Session>),
+    /// To a new one with this ticket.
+    New(Secret),
+}
+
 /// Takes the hello and answers it. Nothing is remembered of a peer that is refused, but that it failed.
 async fn greet<T: Transport>(
     shared: &Arc<Shared>,
     transport: &mut T,
     peer: SocketAddr,
-) -> Result<Hello, Error> {
+) -> Result<(Hello, Place), Error> {
     let refusal = match read_message(transport).await {
         Ok(Message::Hello(hello)) => match judge(shared, &hello, peer).await? {
             Ok(credential) => {
                 if credential == Credential::Joined {
                     info!(agent = %hello.name, %peer, "agent joined");
                 }
-                let version = hello.version.min(VERSION);
-                let program = env!("CARGO_PKG_VERSION").to_owned();
-                write_message(transport, &Message::Welcome(Welcome { version, program })).await?;
-                return Ok(hello);
+                match place(shared, &hello) {
+                    Ok((place, resumed)) => {
+                        let ticket = match &place {
+                            Place::Old(session) => session.ticket.clone(),
+                            Place::New(ticket) => ticket.clone(),
+                        };
+                        let welcome = Welcome {
+                            version: hello.version.min(VERSION),
+                            program: env!("CARGO_PKG_VERSION").to_owned(),
+                            ticket,
+                            resumed,
+                        };
+                        write_message(transport, &Message::Welcome(welcome)).await?;
+                        return Ok((hello, place));
+                    }
+                    Err(refusal) => refusal,
+                }
             }
             Err(refusal) => refusal,
         },
@@ -150,13 +252,39 @@ async fn greet<T: Transport>(
     Err(Error::Refused { peer, reason })
 }
 
+/// The session that the hello's ticket names, if this agent still has it; else a new one.
+fn place(shared: &Shared, hello: &Hello) -> Result<(Place, Option<u64>), Refused> {
+    if let Some(session) = shared.registry.live(hello.name.as_str()) {
+        let stale = || Refused {
+            reason: Refusal::Stale,
+            text: "a later connection of this agent has overtaken this one".to_owned(),
+        };
+        if let Some(resume) = &hello.resume
+            && session.is_ticket(&resume.ticket)
+            && session.mux.line().is_alive()
+        {
+            let consumed = session.claim(hello).ok_or_else(stale)?;
+            return Ok((Place::Old(session), Some(consumed)));
+        }
+        if session.is_overtaking(hello) {
+            return Err(stale());
+        }
+    }
+    let mut ticket = [0; SECRET_LEN];
+    getrandom::fill(&mut ticket).map_err(|_| Refused {
+        reason: Refusal::Busy,
+        text: "the gateway has no random numbers".to_owned(),
+    })?;
+    Ok((Place::New(Secret::new(ticket)), None))
+}
+
 async fn judge(
     shared: &Arc<Shared>,
     hello: &Hello,
     peer: SocketAddr,
 ) -> Result<Result<Credential, Refused>, Error> {
-    if hello.version == 0 {
-        let text = format!("this gateway speaks versions 1 to {VERSION}");
+    if hello.version < OLDEST_VERSION {
+        let text = format!("this gateway speaks versions {OLDEST_VERSION} to {VERSION}");
         return Ok(Err(Refused {
             reason: Refusal::Version,
             text,
@@ -212,15 +340,15 @@ async fn leave(shared: &Arc<Shared>, session: &Session) -> Bye {
 
 /// Looks again and again whether the agent is still in the store, which another process may have changed.
 async fn removed(shared: &Arc<Shared>, session: &Session) -> Bye {
-    let token = TokenHash::of(&session.hello.token);
+    let token = TokenHash::of(&session.hello().token);
     loop {
         tokio::time::sleep(shared.config.heartbeat.busy).await;
-        let (store, name) = (shared.store.clone(), session.hello.name.clone());
+        let (store, name) = (shared.store.clone(), session.hello().name);
         let enrolled = tokio::task::spawn_blocking(move || store.is_enrolled(&name, token)).await;
         // A store that cannot be read is no reason to cut every camera off.
         if let Ok(Ok(false)) = enrolled {
             return Bye {
-                reason: proto_tunnel::ByeReason::Removed,
+                reason: ByeReason::Removed,
                 text: "this agent was removed".to_owned(),
             };
         }

@@ -9,9 +9,11 @@ pub struct AgentStatus {
     pub name: String,
     /// Whether it has ever joined; `false` means that its join code waits to be used.
     pub joined: bool,
-    /// Whether a session stands.
+    /// Whether it has a session with a connection.
     pub connected: bool,
-    /// Since when it stands.
+    /// Whether its session has lost its connection and waits for the next; what it carries is kept meanwhile.
+    pub reconnecting: bool,
+    /// Since when the session stands.
     pub connected_since: Option<u64>,
     /// When the agent was connected last; now, if it is.
     pub last_seen: Option<u64>,
@@ -35,7 +37,7 @@ pub struct AgentStatus {
     pub streams_opened: u64,
     /// Connections to cameras that it could not or would not open.
     pub streams_failed: u64,
-    /// Sessions after the first.
+    /// Connections after the first, those that went on with a session and those that began one.
     pub reconnects: u64,
     /// Whether it is away because it said goodbye.
     pub said_goodbye: bool,
@@ -43,6 +45,12 @@ pub struct AgentStatus {
     pub last_heartbeat: Option<u64>,
     /// The newest that it told of itself, in this session.
     pub report: Option<Report>,
+    /// Sessions.
+    pub sessions: u64,
+    /// Sessions that ended with what they carried, because no connection came in time.
+    pub sessions_lost: u64,
+    /// Bytes sent again because a connection that broke may have lost them.
+    pub bytes_replayed: u64,
 }
 
 /// One forward, as shown to an operator.

@@ -32,6 +32,10 @@ async fn knock(
         program: "test".into(),
         host_name: "test".into(),
         local_addresses: vec![],
+        // Every knock is another program's.
+        instance: u64::from(token),
+        attempt: 0,
+        resume: None,
     };
     link::write_message(&mut near, &Message::Hello(hello))
         .await
@@ -183,6 +187,9 @@ async fn a_welcomed_agent_that_opens_no_control_stream_is_cut_in_time() {
             program: String::new(),
             host_name: String::new(),
             local_addresses: vec![],
+            instance: 0,
+            attempt: 0,
+            resume: None,
         };
         link::write_message(&mut near, &Message::Hello(hello))
             .await

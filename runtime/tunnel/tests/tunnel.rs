@@ -295,7 +295,7 @@ async fn a_removed_agent_is_cut_within_a_heartbeat_and_stays_out() {
 }
 
 #[tokio::test]
-async fn a_frozen_agent_is_offline_after_two_missed_heartbeats() {
+async fn a_frozen_agent_is_offline_after_two_missed_heartbeats_and_forgotten_after_the_window() {
     let world = World::new().await;
     let code = world.code("shed");
     // An agent that says hello rightly, opens the control stream, and then never does anything again.
@@ -308,17 +308,22 @@ async fn a_frozen_agent_is_offline_after_two_missed_heartbeats() {
         .unwrap();
     let welcome = link::read_message(&mut near).await.unwrap();
     assert!(matches!(welcome, proto_tunnel::Message::Welcome(_)));
-    // One multiplexer frame: version, data, SYN, stream 1, two bytes (an announced message that never comes).
-    near.write_all(&[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 9])
-        .await
-        .unwrap();
+    // The pipe's frame of 17 bytes at position 0; in it the multiplexer's: version, data, SYN, stream 1, five bytes; in
+    // these a chunk of three: the message that opens the control stream.
+    let pipe = [1, 0, 17, 0, 0, 0, 0, 0, 0];
+    let mux = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5];
+    let frame: Vec<u8> = pipe.into_iter().chain(mux).chain([0, 3, 0, 1, 5]).collect();
+    near.write_all(&frame).await.unwrap();
     world.connected("shed").await;
-    let ended = timeout(Duration::from_secs(4), session)
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(ended.is_ok());
-    assert!(!world.gateway.is_connected("shed"));
+    let gateway = world.gateway.clone();
+    wait_for(move || !gateway.is_connected("shed")).await;
+    assert!(world.gateway.agents()[0].reconnecting);
+    // Nobody comes back for it, and so it ends.
+    let ended = timeout(SOON, session).await.unwrap().unwrap();
+    assert!(ended.is_err());
+    let status = &world.gateway.agents()[0];
+    assert!(!status.reconnecting && !status.connected);
+    assert_eq!(status.sessions_lost, 1);
 }
 
 #[tokio::test]
@@ -333,19 +338,13 @@ async fn an_agent_that_resets_a_stream_keeps_its_session() {
         .await
         .unwrap();
     link::read_message(&mut near).await.unwrap();
-    let mux = link::Mux::client(near, link::MuxConfig::agent());
-    let control = mux.open().await.unwrap();
-    let flow = Arc::clone(mux.flow());
-    let _alive = tokio::spawn(async move {
-        link::keep_alive(
-            control,
-            support::QUICK,
-            &flow,
-            std::future::pending(),
-            |_| {},
-        )
+    let (line, handle) = link::Line::new(proto_tunnel::ResumeConfig::default());
+    handle.attach(near, 0).unwrap();
+    let mux = link::Mux::client((line, handle), link::MuxConfig::agent());
+    let mut control = mux.open().await.unwrap();
+    link::write_message(&mut control, &proto_tunnel::Message::Opened)
         .await
-    });
+        .unwrap();
     world.connected("shed").await;
     let _resets = tokio::spawn(async move { while mux.accept().await.is_ok() {} });
     let start = Instant::now();

@@ -69,4 +69,33 @@ pub enum Error {
         /// Which field.
         field: &'static str,
     },
+
+    /// A frame of the resumable pipe that makes no sense.
+    #[error("a frame of kind {kind} with value {value} came through the tunnel's pipe")]
+    Frame {
+        /// Which kind.
+        kind: &'static str,
+        /// The offending number.
+        value: u64,
+    },
+    /// A frame that continues at another byte than it should.
+    #[error("the tunnel's pipe went on at byte {found}, byte {expected} was due")]
+    FramePosition {
+        /// Where it said that it goes on.
+        found: u64,
+        /// Where it had to.
+        expected: u64,
+    },
+    /// The peer has taken bytes that it cannot have, or wants some that are gone.
+    #[error(
+        "the peer says it took the tunnel's bytes up to {found}, possible is {first} to {last}"
+    )]
+    ResumePosition {
+        /// What it said.
+        found: u64,
+        /// What it has acknowledged before.
+        first: u64,
+        /// What was sent.
+        last: u64,
+    },
 }

@@ -4,9 +4,10 @@
 //!
 //! 1. The agent says [`Hello`]; the gateway answers [`Welcome`], or [`Refused`] and hangs up. Nothing else may flow
 //!    before, so a stranger costs the gateway one message of memory.
-//! 2. From then on both sides multiplex. The agent opens the first stream, the *control stream*. There both sides
-//!    send [`Message::Ping`] and answer [`Message::Pong`] as [`Heartbeat`] tells them. A side that ends the session
-//!    on purpose says [`Bye`] first.
+//! 2. From then on both sides speak the resumable pipe ([`Endpoint`]): numbered bytes, signs of life. When the
+//!    connection breaks, the agent dials again and says the session's ticket in its hello; if the gateway still has
+//!    the session, both go on at the byte where the other got to. Inside the pipe both sides multiplex. The agent opens
+//!    the first stream, the *control stream*, with [`Message::Opened`]. A side that ends the session on purpose says [`Bye`] there first.
 //! 3. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
 //!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it. In place of [`Open`] a
 //!    [`Command`] may stand, which concerns the agent itself.
@@ -34,6 +35,7 @@ mod heartbeat;
 mod join;
 mod message;
 mod name;
+mod resume;
 mod secret;
 mod wire;
 
@@ -44,14 +46,19 @@ pub use join::{JoinCode, MAX_ADDRESS, MAX_ADDRESSES, Pin};
 pub use message::{
     Bye, ByeReason, HEADER_LEN, Hello, MAX_HOST, MAX_HOST_NAME, MAX_LOCAL_ADDRESSES, MAX_MESSAGE,
     MAX_PROGRAM, MAX_TEXT, Message, MessageDecoder, Open, OpenFailed, OpenFailure, Refusal,
-    Refused, Welcome,
+    Refused, Resume, Welcome,
 };
 pub use name::{AgentName, MAX_AGENT_NAME};
+pub use resume::{
+    Endpoint, FRAME_HEADER, MAX_FRAME_PAYLOAD, MAX_WINDOW, ResumeConfig, ResumeStats, Verdict,
+};
 pub use secret::{SECRET_LEN, Secret};
 
 /// Version of the protocol spoken by this crate. A gateway refuses an agent that is newer than itself in
 /// a way it cannot know; fields appended to a message are no new version, as unknown tails are skipped.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// Oldest version that is still understood: sessions resume since version 2.
+pub const OLDEST_VERSION: u16 = 2;
 
 /// Most streams that a gateway keeps open through one agent. A camera with main, sub and audio sessions and a
 /// few viewers each stays far below; the agent's memory (32 to 64 MiB shared with an encoder) sets the limit.

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::wire::{Fields, put_address, put_text};
+use crate::wire::{Fields, put_address, put_position, put_text};
 use crate::{AgentName, Command, Error, Report, SECRET_LEN, Secret};
 
 /// Bytes before each message's body: its length, big-endian. The body begins with the type.
@@ -33,10 +33,6 @@ pub enum Message {
     Opened,
     /// It does not; the stream ends.
     OpenFailed(OpenFailed),
-    /// Asks for a [`Message::Pong`] with the same stamp: microseconds on the asker's own monotonic clock.
-    Ping(u64),
-    /// The answer, stamp unchanged.
-    Pong(u64),
     /// The session ends on purpose.
     Bye(Bye),
     /// The gateway asks something of the agent itself.
@@ -62,6 +58,21 @@ pub struct Hello {
     pub host_name: String,
     /// Addresses of its machine, the one facing the gateway first.
     pub local_addresses: Vec<IpAddr>,
+    /// Random number of the running program.
+    pub instance: u64,
+    /// Counts its connections. A hello that was under way for so long that a later one has overtaken it is known by this.
+    pub attempt: u32,
+    /// The session to go on with, if there is one.
+    pub resume: Option<Resume>,
+}
+
+/// Which session to go on with, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The ticket that the session's first welcome gave. It is worth nothing without the agent's token.
+    pub ticket: Secret,
+    /// How far the agent got, see [`crate::Endpoint::consumed`].
+    pub consumed: u64,
 }
 
 /// The session stands.
@@ -71,6 +82,10 @@ pub struct Welcome {
     pub version: u16,
     /// Program version of the gateway.
     pub program: String,
+    /// The session's ticket.
+    pub ticket: Secret,
+    /// How far the gateway got in the session that the hello named; `None`: that one is gone, this is a new one.
+    pub resumed: Option<u64>,
 }
 
 /// The session does not stand.
@@ -95,6 +110,8 @@ pub enum Refusal {
     Busy,
     /// The first message was not an acceptable hello.
     Malformed,
+    /// A later hello of the same agent has arrived before this one.
+    Stale,
     /// A reason that a newer gateway knows.
     Other(u8),
 }
@@ -181,7 +198,14 @@ macro_rules! numbered {
     };
 }
 
-numbered!(Refusal { Unauthorized = 1, Version = 2, RateLimited = 3, Busy = 4, Malformed = 5 });
+numbered!(Refusal {
+    Unauthorized = 1,
+    Version = 2,
+    RateLimited = 3,
+    Busy = 4,
+    Malformed = 5,
+    Stale = 6,
+});
 numbered!(OpenFailure {
     NotAllowed = 1,
     ConnectionRefused = 2,
@@ -198,8 +222,6 @@ const REFUSED: u8 = 3;
 const OPEN: u8 = 4;
 const OPENED: u8 = 5;
 const OPEN_FAILED: u8 = 6;
-const PING: u8 = 7;
-const PONG: u8 = 8;
 const BYE: u8 = 9;
 const COMMAND: u8 = 32;
 const REPORT: u8 = 33;
@@ -215,8 +237,6 @@ impl Message {
             Self::Open(_) => "open",
             Self::Opened => "opened",
             Self::OpenFailed(_) => "open-failed",
-            Self::Ping(_) => "ping",
-            Self::Pong(_) => "pong",
             Self::Bye(_) => "bye",
             Self::Command(_) => "command",
             Self::Report(_) => "report",
@@ -254,6 +274,8 @@ impl Message {
                 out.push(WELCOME);
                 out.extend_from_slice(&welcome.version.to_be_bytes());
                 put_text(&mut out, name, "program", &welcome.program, MAX_PROGRAM)?;
+                out.extend_from_slice(welcome.ticket.as_bytes());
+                put_position(&mut out, welcome.resumed);
             }
             Self::Refused(Refused { reason, text }) => {
                 out.extend_from_slice(&[REFUSED, reason.number()]);
@@ -268,14 +290,6 @@ impl Message {
             Self::OpenFailed(OpenFailed { kind, text }) => {
                 out.extend_from_slice(&[OPEN_FAILED, kind.number()]);
                 put_text(&mut out, name, "text", text, MAX_TEXT)?;
-            }
-            Self::Ping(stamp) => {
-                out.push(PING);
-                out.extend_from_slice(&stamp.to_be_bytes());
-            }
-            Self::Pong(stamp) => {
-                out.push(PONG);
-                out.extend_from_slice(&stamp.to_be_bytes());
             }
             Self::Bye(Bye { reason, text }) => {
                 out.extend_from_slice(&[BYE, reason.number()]);
@@ -323,6 +337,8 @@ impl Message {
                 Self::Welcome(Welcome {
                     version: fields.u16("version")?,
                     program: fields.text("program", MAX_PROGRAM)?,
+                    ticket: Secret::new(fields.array::<SECRET_LEN>("ticket")?),
+                    resumed: fields.position("resumed")?,
                 })
             }
             REFUSED => {
@@ -352,8 +368,6 @@ impl Message {
                     text,
                 })
             }
-            PING => Self::Ping(Fields::new("ping", rest).u64("stamp")?),
-            PONG => Self::Pong(Fields::new("pong", rest).u64("stamp")?),
             BYE => {
                 let (reason, text) = reason_and_text("bye", rest)?;
                 Self::Bye(Bye {
@@ -402,6 +416,12 @@ impl Hello {
         for address in &self.local_addresses {
             put_address(out, address);
         }
+        out.extend_from_slice(&self.instance.to_be_bytes());
+        out.extend_from_slice(&self.attempt.to_be_bytes());
+        put_position(out, self.resume.as_ref().map(|resume| resume.consumed));
+        if let Some(resume) = &self.resume {
+            out.extend_from_slice(resume.ticket.as_bytes());
+        }
         Ok(())
     }
 
@@ -426,6 +446,15 @@ impl Hello {
         for _ in 0..count {
             local_addresses.push(fields.address("local addresses")?);
         }
+        let instance = fields.u64("instance")?;
+        let attempt = fields.u32("attempt")?;
+        let resume = match fields.position("resume")? {
+            None => None,
+            Some(consumed) => Some(Resume {
+                ticket: Secret::new(fields.array::<SECRET_LEN>("ticket")?),
+                consumed,
+            }),
+        };
         Ok(Self {
             version,
             name,
@@ -434,6 +463,9 @@ impl Hello {
             program,
             host_name,
             local_addresses,
+            instance,
+            attempt,
+            resume,
         })
     }
 }

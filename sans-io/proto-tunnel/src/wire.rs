@@ -48,6 +48,19 @@ impl<'a> Fields<'a> {
         self.array(field).map(u16::from_be_bytes)
     }
 
+    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, Error> {
+        self.array(field).map(u32::from_be_bytes)
+    }
+
+    /// A position that may be absent.
+    pub(crate) fn position(&mut self, field: &'static str) -> Result<Option<u64>, Error> {
+        match self.u8(field)? {
+            0 => Ok(None),
+            1 => self.u64(field).map(Some),
+            _ => Err(self.bad(field)),
+        }
+    }
+
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, Error> {
         self.array(field).map(u64::from_be_bytes)
     }
@@ -112,6 +125,14 @@ pub(crate) fn put_address(out: &mut Vec<u8>, address: &IpAddr) {
             out.push(6);
             out.extend_from_slice(&v6.octets());
         }
+    }
+}
+
+/// Appends a position that may be absent.
+pub(crate) fn put_position(out: &mut Vec<u8>, position: Option<u64>) {
+    out.push(u8::from(position.is_some()));
+    if let Some(position) = position {
+        out.extend_from_slice(&position.to_be_bytes());
     }
 }
 

@@ -35,6 +35,7 @@ impl Agents for OneAgent {
             name: "shed".into(),
             joined: true,
             connected: true,
+            reconnecting: false,
             connected_since: Some(1_700_000_000),
             last_seen: Some(1_700_000_060),
             remote: Some("192.0.2.7:4711".parse().unwrap()),
@@ -51,6 +52,9 @@ impl Agents for OneAgent {
             said_goodbye: false,
             last_heartbeat: Some(1_700_000_059),
             report: Some(report()),
+            sessions: 2,
+            sessions_lost: 0,
+            bytes_replayed: 0,
         }]
     }
 

@@ -34,6 +34,9 @@ pub(crate) const QUICK: HeartbeatConfig = HeartbeatConfig {
     missed: 2,
 };
 
+/// How long a session waits for a connection, in a test's time.
+pub(crate) const WINDOW: Duration = Duration::from_secs(4);
+
 pub(crate) struct World {
     pub(crate) data: tempfile::TempDir,
     pub(crate) store: store::Store,
@@ -47,6 +50,7 @@ pub(crate) fn quick_config() -> GatewayConfig {
     GatewayConfig {
         auth_timeout: Duration::from_millis(700),
         heartbeat: QUICK,
+        resume_window: WINDOW,
         agent_wait: Duration::from_secs(5),
         open_timeout: Duration::from_secs(5),
     }
@@ -149,6 +153,7 @@ impl Running {
                 .collect(),
         );
         config.heartbeat = QUICK;
+        config.resume_window = WINDOW;
         config.pace = 0.2;
         let agent = Agent::new(config).unwrap();
         let watch = agent.state();
@@ -245,6 +250,9 @@ pub(crate) fn hello(code: &JoinCode) -> Message {
         program: "test".into(),
         host_name: String::new(),
         local_addresses: vec![],
+        instance: 0,
+        attempt: 0,
+        resume: None,
     })
 }
 

@@ -18,9 +18,10 @@ fn hello() -> impl Strategy<Value = Hello> {
         text(MAX_PROGRAM),
         text(MAX_HOST_NAME),
         addresses,
+        (any::<u64>(), any::<u32>(), any::<Option<([u8; 32], u64)>>()),
     )
         .prop_map(
-            |(version, name, (token, secret), program, host_name, local_addresses)| Hello {
+            |(version, name, (token, secret), program, host_name, local_addresses, place)| Hello {
                 version,
                 name: name.parse().unwrap(),
                 token: Secret::new(token),
@@ -28,6 +29,12 @@ fn hello() -> impl Strategy<Value = Hello> {
                 program: program.chars().take(MAX_PROGRAM).collect(),
                 host_name: host_name.chars().take(MAX_HOST_NAME).collect(),
                 local_addresses,
+                instance: place.0,
+                attempt: place.1,
+                resume: place.2.map(|(ticket, consumed)| Resume {
+                    ticket: Secret::new(ticket),
+                    consumed,
+                }),
             },
         )
 }
@@ -35,8 +42,20 @@ fn hello() -> impl Strategy<Value = Hello> {
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         hello().prop_map(Message::Hello),
-        (any::<u16>(), text(60))
-            .prop_map(|(version, program)| Message::Welcome(Welcome { version, program })),
+        (
+            any::<u16>(),
+            text(60),
+            any::<[u8; 32]>(),
+            any::<Option<u64>>()
+        )
+            .prop_map(
+                |(version, program, ticket, resumed)| Message::Welcome(Welcome {
+                    version,
+                    program,
+                    ticket: Secret::new(ticket),
+                    resumed,
+                })
+            ),
         (any::<u8>(), text(MAX_TEXT)).prop_map(|(n, text)| Message::Refused(Refused {
             reason: Refusal::from_number(n),
             text
@@ -47,8 +66,6 @@ fn message() -> impl Strategy<Value = Message> {
             kind: OpenFailure::from_number(n),
             text
         })),
-        any::<u64>().prop_map(Message::Ping),
-        any::<u64>().prop_map(Message::Pong),
         (any::<u8>(), text(MAX_TEXT)).prop_map(|(n, text)| Message::Bye(Bye {
             reason: ByeReason::from_number(n),
             text
@@ -192,8 +209,13 @@ fn the_layout_on_the_wire_is_fixed() {
         [0, 8, 4, 0, 3, b'c', b'a', b'm', 2, 42]
     );
     assert_eq!(
-        Message::Ping(1).encode().unwrap(),
-        [0, 9, 7, 0, 0, 0, 0, 0, 0, 0, 1]
+        Message::Bye(Bye {
+            reason: ByeReason::Removed,
+            text: "!".into()
+        })
+        .encode()
+        .unwrap(),
+        [0, 5, 9, 3, 0, 1, b'!']
     );
 }
 
@@ -207,6 +229,12 @@ fn secrets_do_not_print() {
         program: String::new(),
         host_name: String::new(),
         local_addresses: vec![],
+        instance: 1,
+        attempt: 1,
+        resume: Some(Resume {
+            ticket: Secret::new([171; 32]),
+            consumed: 5,
+        }),
     };
     assert!(!format!("{hello:?}").contains("171"));
 }

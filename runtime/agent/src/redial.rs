@@ -1,0 +1,157 @@
+//! Dials the gateway until it is there: when, how often, and what to make of a refusal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use link::LineHandle;
+use proto_tunnel::{Refusal, Resume, Secret};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, warn};
+
+use crate::backoff::Backoff;
+use crate::connect::{Caller, Connected, connect};
+use crate::identity::Identity;
+use crate::known::Known;
+use crate::network::Network;
+use crate::{Error, State};
+
+/// A connection shorter than this does not count as a success for the pauses between redials.
+const STABLE: Duration = Duration::from_secs(30);
+/// After a connection shorter than this even the first redial waits: one that breaks at once must not become a storm.
+const BRIEF: Duration = Duration::from_secs(2);
+/// Pause after a refusal or a replacement, which time alone rarely mends.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+
+/// All that dialing has to remember over connections and sessions.
+pub(crate) struct Redial {
+    pub(crate) network: Network,
+    known: Known,
+    backoff: Backoff,
+    instance: u64,
+    attempt: u32,
+    /// When to dial next.
+    due: Instant,
+    /// When the last welcome came.
+    welcome: Option<Instant>,
+}
+
+impl Redial {
+    pub(crate) fn new(pace: f32, state_dir: &Path) -> Self {
+        let mut instance = [0; 8];
+        // Without random bytes the number is 0: then only a restart while an old hello is under way could harm.
+        let _ = getrandom::fill(&mut instance);
+        Self {
+            network: Network::new(),
+            known: Known::load(state_dir),
+            backoff: Backoff::new(pace),
+            instance: u64::from_ne_bytes(instance),
+            attempt: 0,
+            due: Instant::now(),
+            welcome: None,
+        }
+    }
+
+    /// The connection just broke: dial at once, unless it was too short.
+    pub(crate) fn plan_at_once(&mut self) {
+        let lasted = self.welcome.map(|welcome| welcome.elapsed());
+        if lasted.is_some_and(|lasted| lasted >= STABLE) {
+            self.backoff.reset();
+        }
+        self.due = Instant::now();
+        if lasted.is_some_and(|lasted| lasted < BRIEF) {
+            self.due += self.backoff.next();
+        }
+    }
+
+    /// The session is over: dial soon.
+    pub(crate) fn plan_soon(&mut self) {
+        if self
+            .welcome
+            .is_some_and(|welcome| welcome.elapsed() >= STABLE)
+        {
+            self.backoff.reset();
+        }
+        self.due = Instant::now() + self.backoff.next();
+    }
+
+    /// The gateway does not want this agent: dial later.
+    pub(crate) fn plan_late(&mut self) {
+        self.due = Instant::now() + self.backoff.stretch(LONG_PAUSE);
+    }
+
+    /// Dials until a gateway says welcome, for a session to go on with or a new one.
+    ///
+    /// # Errors
+    /// Only when the gateway refuses the very first join.
+    pub(crate) async fn dial(
+        &mut self,
+        identity: &Identity,
+        state: &watch::Sender<State>,
+        session: Option<(&LineHandle, &Secret)>,
+    ) -> Result<Connected, Error> {
+        loop {
+            self.pause(state).await;
+            state.send_replace(State::Connecting);
+            self.network.forget();
+            self.attempt = self.attempt.wrapping_add(1);
+            let caller = Caller {
+                identity,
+                instance: self.instance,
+                attempt: self.attempt,
+            };
+            let resume = || {
+                let (line, ticket) = session?;
+                Some(Resume {
+                    ticket: ticket.clone(),
+                    consumed: line.detach(),
+                })
+            };
+            match connect(&caller, &mut self.known, resume).await {
+                Ok(connected) => {
+                    self.welcome = Some(Instant::now());
+                    return Ok(connected);
+                }
+                Err(Error::Refused { reason, text }) => {
+                    error!(reason = ?reason, "the gateway refused this agent: {text}");
+                    if identity.join_secret.is_some() && reason == Refusal::Unauthorized {
+                        return Err(Error::Refused { reason, text });
+                    }
+                    match reason {
+                        Refusal::Busy | Refusal::Stale => self.plan_next(),
+                        Refusal::Unauthorized
+                        | Refusal::Version
+                        | Refusal::RateLimited
+                        | Refusal::Malformed
+                        | Refusal::Other(_) => self.plan_late(),
+                    }
+                }
+                Err(error) => {
+                    self.plan_next();
+                    let pause = self.due.saturating_duration_since(Instant::now());
+                    warn!(retry_in = ?pause, "cannot reach the gateway: {}", error.chain());
+                }
+            }
+        }
+    }
+
+    fn plan_next(&mut self) {
+        self.due = Instant::now() + self.backoff.next();
+    }
+
+    /// Waits until the next dial is due; a change of the network makes it due.
+    async fn pause(&mut self, state: &watch::Sender<State>) {
+        if self.due <= Instant::now() {
+            return;
+        }
+        state.send_replace(State::Waiting);
+        loop {
+            tokio::select! {
+                () = sleep_until(self.due) => return,
+                () = self.network.changed() => if self.network.is_told() {
+                    return;
+                },
+            }
+        }
+    }
+}

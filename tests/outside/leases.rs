@@ -1,0 +1,247 @@
+//! The tunnel keeps what it carries: new leases, outages, black holes. A viewer's connection through a forward lasts,
+//! and a bulk transfer beside it arrives byte for byte, each byte once.
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use eyelet_tests::camera::{Camera, Model};
+use eyelet_tests::eyelet::{Agent, Gateway};
+use eyelet_tests::lease::{self, Lease};
+use eyelet_tests::players::{self, Transport};
+use eyelet_tests::rtsp::Viewer;
+use eyelet_tests::tools;
+use eyelet_tests::world::House;
+
+/// Bytes a second of the bulk transfer.
+const BULK_RATE: usize = 1 << 20;
+
+/// A camera with the agent inside it, on a leased address, and everything that watches.
+struct Site {
+    lease: Lease,
+    gateway: Gateway,
+    agent: Agent,
+    camera: Camera,
+    house: House,
+}
+
+impl Site {
+    fn build() -> Option<Self> {
+        let is_possible = tools::require(tools::has_namespaces(), "root, iproute2 and nftables")
+            && tools::require(tools::has_camera(), "GStreamer's RTSP server and ffmpeg")
+            && lease::is_possible();
+        if !is_possible {
+            return None;
+        }
+        let house = House::build();
+        let lease = Lease::start(&house, &house.camera);
+        let camera = Camera::start(&house.camera, Model::h264().at("127.0.0.1:554"));
+        let gateway = Gateway::start_in(
+            &house,
+            &format!(
+                "cameras:\n  shed: {{ source: \"{}\", via: shed }}\n\
+                 forwards:\n  - {{ listen: \"127.0.0.1:8654\", agent: shed, target: \"127.0.0.1:554\" }}\n  \
+                 - {{ listen: \"127.0.0.1:8655\", agent: shed, target: \"127.0.0.1:9000\" }}\n",
+                camera.url_at("127.0.0.1:554")
+            ),
+        );
+        let code = gateway.add_agent("shed");
+        let agent = Agent::join(&house.camera, &code, &["127.0.0.1:554", "127.0.0.1:9000"]);
+        gateway.wait_for_agent("shed");
+        Some(Self {
+            lease,
+            gateway,
+            agent,
+            camera,
+            house,
+        })
+    }
+}
+
+fn byte_at(position: u64) -> u8 {
+    (position.wrapping_mul(0x9E37_79B9) >> 11 ^ position >> 5).to_le_bytes()[0]
+}
+
+/// A transfer through the tunnel at a steady rate, checked byte by byte as it arrives.
+struct Bulk {
+    arrived: Arc<Mutex<Vec<(Instant, u64)>>>,
+    over: Arc<AtomicBool>,
+    reader: JoinHandle<u64>,
+    sender: JoinHandle<u64>,
+}
+
+impl Bulk {
+    fn start(site: &Site) -> Self {
+        let listener = site
+            .house
+            .camera
+            .inside(|| TcpListener::bind("127.0.0.1:9000").unwrap());
+        let over = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&over);
+        let sender = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut position = 0;
+            while !end.load(Ordering::Relaxed) {
+                let piece: Vec<u8> = (position..).take(BULK_RATE / 20).map(byte_at).collect();
+                socket
+                    .write_all(&piece)
+                    .expect("the tunnel cut the transfer");
+                position += piece.len() as u64;
+                sleep(Duration::from_millis(50));
+            }
+            position
+        });
+        let forward = "127.0.0.1:8655".parse().unwrap();
+        let mut socket: TcpStream = site.house.gateway.connect(forward).unwrap();
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&arrived);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            let mut position = 0;
+            loop {
+                let n = socket
+                    .read(&mut buffer)
+                    .expect("the tunnel cut the transfer");
+                if n == 0 {
+                    return position;
+                }
+                for &byte in &buffer[..n] {
+                    assert_eq!(byte, byte_at(position), "byte {position} of the transfer");
+                    position += 1;
+                }
+                seen.lock().unwrap().push((Instant::now(), position));
+            }
+        });
+        Self {
+            arrived,
+            over,
+            reader,
+            sender,
+        }
+    }
+
+    /// Waits until bytes arrive again after `moment`, and gives the longest pause since.
+    fn longest_pause_since(&self, moment: Instant) -> Duration {
+        tools::wait_for("the transfer to go on", Duration::from_secs(60), || {
+            assert!(!self.reader.is_finished(), "the transfer ended");
+            let arrived = self.arrived.lock().unwrap();
+            let is_steady = arrived.last()?.0 > moment && arrived.len() > 20 && {
+                let recent = &arrived[arrived.len() - 20..];
+                recent[0].0 > moment
+                    && recent
+                        .windows(2)
+                        .all(|pair| pair[1].0 - pair[0].0 < Duration::from_secs(1))
+            };
+            is_steady.then_some(())
+        });
+        let arrived = self.arrived.lock().unwrap();
+        let pauses = arrived.windows(2).filter(|pair| pair[1].0 > moment);
+        pauses.map(|pair| pair[1].0 - pair[0].0).max().unwrap()
+    }
+
+    /// Ends it: every byte has arrived, each once.
+    fn finish(self) {
+        self.over.store(true, Ordering::Relaxed);
+        let sent = self.sender.join().unwrap();
+        let arrived = self.reader.join().unwrap();
+        assert_eq!(arrived, sent, "bytes of the transfer");
+        eprintln!("{sent} bytes, none lost, none twice");
+    }
+}
+
+/// Watches by forward and by restream while something happens, which ends when the second function returns.
+fn lasts(name: &str, seconds: u32, happens: impl FnOnce(&mut Site)) {
+    let Some(mut site) = Site::build() else {
+        return;
+    };
+    let url = site.camera.url_at("127.0.0.1:8654");
+    let host = site.house.gateway.clone();
+    let player = std::thread::spawn(move || {
+        players::ffmpeg(&host, Path::new("ffmpeg"), &url, Transport::Tcp, seconds)
+    });
+    let (http, rtsp) = (site.house.gateway.clone(), site.gateway.rtsp);
+    let restream = site.gateway.url("shed");
+    let over = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&over);
+    let watcher = std::thread::spawn(move || {
+        let mut viewer = Viewer::play(&http, rtsp, &restream);
+        viewer.set_patience(Duration::from_secs(60));
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        while !end.load(Ordering::Relaxed) {
+            let unit = viewer.unit().expect("the restream's viewer was cut off");
+            longest = longest.max(unit.arrived.saturating_duration_since(last));
+            last = unit.arrived;
+        }
+        longest
+    });
+    let bulk = Bulk::start(&site);
+    sleep(Duration::from_secs(4));
+    site.gateway.mark(name);
+    let start = Instant::now();
+    happens(&mut site);
+    let pause = bulk.longest_pause_since(start);
+    let status = site.gateway.agent("shed").unwrap();
+    let played = player.join().unwrap();
+    over.store(true, Ordering::Relaxed);
+    let restream_pause = watcher.join().unwrap();
+    bulk.finish();
+    eprintln!(
+        "{name}: the forward was silent for {:.2} s, the restream for {:.2} s; ffmpeg decoded {} pictures; {}",
+        pause.as_secs_f32(),
+        restream_pause.as_secs_f32(),
+        played.pictures.len(),
+        played.complaints,
+    );
+    eprintln!("{status}");
+    assert!(
+        played.is_ok,
+        "ffmpeg on the forward ended: {}",
+        played.complaints
+    );
+    let forwards = site.gateway.api("/api/v1/forwards");
+    let accepted: Vec<_> = forwards["forwards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|forward| &forward["accepted"])
+        .collect();
+    assert_eq!(
+        accepted,
+        [1, 1],
+        "each viewer of a forward has the connection that it began with"
+    );
+    assert!(site.agent.process.is_running());
+}
+
+#[test]
+fn a_viewer_of_a_forward_outlives_a_new_lease_in_another_network() {
+    lasts("new lease", 25, |site| {
+        let address = site.lease.move_to(&site.house, "192.168.77");
+        eprintln!("the camera is at {address} now");
+    });
+}
+
+#[test]
+fn a_viewer_of_a_forward_outlives_a_reboot_of_the_router_with_a_new_public_address() {
+    lasts("router reboot", 30, |site| {
+        site.house.reboot_router(Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn a_viewer_of_a_forward_outlives_twenty_seconds_without_a_line() {
+    lasts("no line for 20 s", 45, |site| {
+        site.house.cut_line(Duration::from_secs(20));
+    });
+}
+
+#[test]
+fn a_viewer_of_a_forward_outlives_a_black_hole() {
+    lasts("black hole", 25, |site| {
+        let swallowed = site.house.swallow_connections(&site.house.camera, 8080);
+        assert_eq!(swallowed, 1, "one connection carries everything");
+    });
+}
