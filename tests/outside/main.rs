@@ -5,6 +5,7 @@
     reason = "a failure here is a failed test, and says why"
 )]
 
+mod a9;
 mod browser;
 mod cli;
 mod demo;

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Invite, list and remove agents.
     #[command(subcommand)]
     Agent(Agent),
+    /// A9, X6, X9 and V720 cameras: set-up, SD card, what is missing.
+    #[command(subcommand)]
+    A9(A9),
     /// Turn another system's file into lines for eyelet.yaml: config.json of the camera agent.
     Import(Import),
     /// Run one simulated camera.
@@ -284,6 +287,79 @@ pub(crate) enum Agent {
     },
 }
 
+/// A camera that is its own network.
+#[derive(Args, Debug)]
+pub(crate) struct A9Camera {
+    /// The camera in its own network (Nax_…), and another port than 6123 if need be.
+    #[arg(long, value_name = "HOST", default_value = "192.168.169.1")]
+    pub(crate) host: String,
+
+    /// Seconds that its clock shall be ahead of UTC, instead of this machine's local time.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) clock_offset: Option<i64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum A9 {
+    /// Tell how far each camera came, and what is missing; asks the gateway that runs.
+    Doctor {
+        /// Only this camera: its device code or name.
+        uid: Option<String>,
+
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Put a new camera into a Wi-Fi: join its own network (Nax_…) first.
+    SetWifi {
+        /// The network's name.
+        name: String,
+
+        /// The network's key; better given in the environment as EYELET_WIFI_KEY. None for an open network.
+        key: Option<String>,
+
+        #[command(flatten)]
+        camera: A9Camera,
+    },
+    /// List the recordings on the SD card of a camera that is its own network.
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        camera: A9Camera,
+    },
+    /// Download a recording from the SD card of a camera that is its own network.
+    Download {
+        /// Day, hour and minute as `list` names them: 20230124-02-10.
+        recording: String,
+
+        /// Where to write it, instead of RECORDING.avi.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        #[command(flatten)]
+        camera: A9Camera,
+    },
+    /// Take live pictures from a camera that is its own network, as one motion JPEG stream.
+    Live {
+        /// Where to write them, instead of standard output.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        /// End after so many seconds; 0 for never.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        seconds: u64,
+
+        #[command(flatten)]
+        camera: A9Camera,
+    },
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// Only the cameras behind these agents.
@@ -325,6 +401,37 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Simulate {
+    /// An A9 camera that calls its cloud, or one that is its own network.
+    A9 {
+        /// Its device code.
+        #[arg(long, value_name = "UID", default_value = "0800c00128F8")]
+        uid: String,
+
+        /// What kind: classic, first-boot, devinfo, pcm, strict-ack, mqtt-only or odd-json.
+        #[arg(long, value_name = "PROFILE", default_value = "classic")]
+        profile: String,
+
+        /// Where its cloud's HTTP is.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:80")]
+        cloud: SocketAddr,
+
+        /// Where its cloud's MQTT is; without it the camera speaks none.
+        #[arg(long, value_name = "ADDRESS")]
+        mqtt: Option<SocketAddr>,
+
+        /// Go to this control port, whatever the cloud's HTTP tells.
+        #[arg(long, value_name = "ADDRESS")]
+        control: Option<SocketAddr>,
+
+        /// Be a network of its own: listen here instead of calling a cloud.
+        #[arg(long, value_name = "ADDRESS")]
+        access_point: Option<SocketAddr>,
+
+        /// Misbehave: drop=RATE, duplicate=RATE, reorder=RATE, no-last, tail, split, coalesce, slow-heartbeat,
+        /// half-open=SECONDS, stall=SECONDS, clash, oversize; several with commas between.
+        #[arg(long, value_name = "FAULT")]
+        fault: Option<String>,
+    },
     /// An RTSP camera.
     Rtsp {
         /// Where it listens.

@@ -1,4 +1,5 @@
-//! `eyelet demo`: a gateway, and a house behind NAT with two cameras and an agent, all in this process.
+//! `eyelet demo`: a gateway, and a house behind NAT with two cameras and an agent, all in this process;
+//! beside them two A9 cameras that call this gateway as their cloud.
 //!
 //! The house's network is in memory: its cameras have no port on this machine, so the only way to
 //! them is the agent's tunnel, as with a real NAT.
@@ -11,7 +12,7 @@ use anyhow::Context;
 use config::Config;
 use dialer::{BoxIo, Dialer, Target};
 use futures_util::future::BoxFuture;
-use sim_cameras::RtspCamera;
+use sim_cameras::{A9Camera, A9Profile, RtspCamera};
 use sim_net::House;
 use tokio_util::sync::CancellationToken;
 use tunnel::Gateway;
@@ -21,6 +22,12 @@ use crate::running::{self, Running};
 
 /// The agent's name.
 const AGENT: &str = "house";
+
+/// The A9 camera that the demo's configuration names.
+const MINI: &str = "0800c00DE001";
+
+/// One that it does not, to show how a new camera appears.
+const STRANGER: &str = "0800c00DE002";
 
 /// The login of the simulated H.264 camera, to show where one goes.
 const LOGIN: (&str, &str) = ("admin", "demo");
@@ -37,6 +44,8 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
          cameras:\n\
          \x20 porch: {{ source: \"rtsp://{user}:{password}@192.168.1.10/stream1\", via: {AGENT} }}\n\
          \x20 yard: {{ source: \"rtsp://192.168.1.11/stream1\", via: {AGENT} }}\n\
+         \x20 mini: a9://{MINI}\n\
+         a9: {{ http: \"127.0.0.1:0\", tcp: \"127.0.0.1:0\", udp: \"127.0.0.1:0\", mqtt: \"127.0.0.1:0\" }}\n\
          forwards:\n\
          \x20 - {{ listen: \"{forward}\", agent: {AGENT}, target: \"192.168.1.10:554\" }}\n"
     );
@@ -71,6 +80,16 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
         Target::new("192.168.1.11", 554),
     ]);
     agent.dialer = std::sync::Arc::new(Inside(house));
+    let mut a9 = tokio::task::JoinSet::new();
+    if let Some(at) = &gateway.a9 {
+        for uid in [MINI, STRANGER] {
+            let mut camera = A9Camera::new(uid.parse()?, A9Profile::Classic).with_cloud(at.http);
+            if let Some(mqtt) = at.mqtt {
+                camera = camera.with_mqtt(mqtt);
+            }
+            a9.spawn(camera.run());
+        }
+    }
     let end = CancellationToken::new();
     let agent = tokio::spawn(Agent::new(agent)?.run(end.clone().cancelled_owned()));
 
@@ -78,6 +97,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
     io::stdout().flush()?;
     running::asked_to_end().await?;
     end.cancel();
+    a9.shutdown().await;
     agent.await??;
     gateway.stop().await;
     Ok(())
@@ -87,10 +107,12 @@ fn welcome(gateway: &Running, forward: SocketAddr) -> String {
     let Running { http, rtsp, .. } = gateway;
     let (user, password) = LOGIN;
     format!(
-        "Eyelet demo: two cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\n\
+        "Eyelet demo: two cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\
+         Two A9 cameras take this gateway for their vendor's cloud; one of them waits on the dashboard to be accepted.\n\n\
          Dashboard    http://{http}/\n\
          H.264 camera rtsp://{rtsp}/porch\n\
          JPEG camera  rtsp://{rtsp}/yard\n\
+         A9 camera    rtsp://{rtsp}/mini\n\
          Forward      rtsp://{user}:{password}@{forward}/stream1  (the camera itself, its own login)\n\n\
          Try          ffplay -rtsp_transport tcp rtsp://{rtsp}/porch\n\
          End          Ctrl-C\n"

@@ -1,5 +1,6 @@
 //! See any camera from anywhere: the gateway and its commands. This program only wires.
 
+mod a9;
 mod agents;
 mod check;
 mod cli;
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Snapshot(command) => block_on(snapshot::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
         Command::Agent(command) => agents::run(command),
+        Command::A9(command) => block_on(a9::run(command)),
         Command::Import(command) => import::run(command),
         Command::Simulate(command) => block_on(simulate::run(command)),
     }

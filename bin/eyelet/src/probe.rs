@@ -24,6 +24,11 @@ pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
     if command.udp {
         camera.transport = Transport::Udp;
     }
+    if source.scheme == config::Scheme::A9 {
+        bail!(
+            "an A9 camera comes by itself, to the gateway that runs: `eyelet a9 doctor` tells how far it came"
+        );
+    }
     let driver = drivers::driver(source.scheme.as_str())
         .with_context(|| format!("no driver for {}://", source.scheme.as_str()))?;
     let length = Duration::from_secs(command.seconds);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor, SavedForwards};
 
-use crate::{files, wiring};
+use crate::{a9, files, wiring};
 
 /// How long everything may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -22,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Running {
     pub(crate) http: SocketAddr,
     pub(crate) rtsp: SocketAddr,
+    pub(crate) a9: Option<naxclow::Addresses>,
     pub(crate) store: store::Store,
     pub(crate) identity: Identity,
     pub(crate) gateway: Gateway,
@@ -69,8 +70,11 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         forwards.push(gateway.bind_forward(forward).await?);
     }
 
+    let a9 = a9::bind(config, &store)?;
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    wiring::start_cameras(config, &hub, &gateway, &tasks, &shutdown)?;
+    let cloud = a9.as_ref().map(|(cloud, _)| cloud);
+    let a9_addresses = cloud.map(|cloud| cloud.addresses().clone());
+    wiring::start_cameras(config, &hub, &gateway, cloud, &tasks, &shutdown)?;
     for listener in raw_listeners {
         tasks.spawn(listener.serve(shutdown.clone()));
     }
@@ -102,9 +106,13 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
             gateway: gateway.clone(),
             forwards: saved,
         })),
-        mse: Arc::new(Mse::new(hub)),
+        mse: Arc::new(Mse::new(Arc::clone(&hub))),
         mjpeg,
     });
+    if let Some(a9) = a9 {
+        let configured = wiring::camera_infos(config);
+        a9::start(a9, &hub, &state, configured, &tasks, &shutdown);
+    }
     tasks.spawn(api::serve(
         listener,
         state,
@@ -115,6 +123,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     Ok(Running {
         http,
         rtsp,
+        a9: a9_addresses,
         store,
         identity,
         gateway,

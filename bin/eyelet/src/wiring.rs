@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::CameraInfo;
-use config::{Config, Source};
+use config::{Config, Scheme, Source};
 use dialer::{Dialer, Direct};
-use drivers::{Camera, Transport};
+use drivers::{Camera, Driver, Transport};
 use hub::{Hub, StreamName};
+use naxclow::{A9Driver, Cloud};
 use outputs::mjpeg::Mjpeg;
 use outputs::raw;
 use outputs::rtsp::Passthrough;
@@ -41,6 +42,7 @@ pub(crate) fn start_cameras(
     config: &Config,
     hub: &Hub,
     gateway: &Gateway,
+    cloud: Option<&Cloud>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -52,7 +54,13 @@ pub(crate) fn start_cameras(
             config::Transport::Tcp => Transport::Tcp,
             config::Transport::Udp => Transport::Udp,
         };
-        let driver = drivers::driver(source.scheme.as_str())
+        let driver = match cloud {
+            Some(cloud) if source.scheme == Scheme::A9 => {
+                Some(Box::new(A9Driver::new(cloud.clone())) as Box<dyn Driver>)
+            }
+            _ => drivers::driver(source.scheme.as_str()),
+        };
+        let driver = driver
             .with_context(|| format!("camera {}: no driver for {source}", configured.name))?;
         let dialer: Arc<dyn Dialer> = match &configured.via {
             Some(agent) => gateway.dialer(agent.as_str()),

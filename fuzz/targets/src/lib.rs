@@ -9,6 +9,7 @@ pub mod config;
 pub mod format;
 pub mod jpeg;
 pub mod media;
+pub mod naxclow;
 pub mod rtp;
 pub mod rtsp;
 pub mod tunnel;
@@ -30,6 +31,15 @@ pub const TARGETS: &[Target] = &[
     ("jpeg_scanner", jpeg::jpeg_scanner),
     ("jpeg_udp", jpeg::jpeg_udp),
     ("media_nal", media::media_nal),
+    ("naxclow_bootstrap", naxclow::naxclow_bootstrap),
+    ("naxclow_device", naxclow::naxclow_device),
+    ("naxclow_dns", naxclow::naxclow_dns),
+    ("naxclow_frames", naxclow::naxclow_frames),
+    ("naxclow_index", naxclow::naxclow_index),
+    ("naxclow_json", naxclow::naxclow_json),
+    ("naxclow_media", naxclow::naxclow_media),
+    ("naxclow_mqtt", naxclow::naxclow_mqtt),
+    ("naxclow_session", naxclow::naxclow_session),
     ("rtp_depacketize", rtp::rtp_depacketize),
     ("rtp_jpeg", rtp::rtp_jpeg),
     ("rtp_packetize", rtp::rtp_packetize),

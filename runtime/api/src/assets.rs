@@ -23,7 +23,12 @@ const PAGE: Asset = Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 11] = [
+    Asset {
+        name: "a9.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/a9.js"),
+    },
     Asset {
         name: "agents.js",
         content_type: SCRIPT,

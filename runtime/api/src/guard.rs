@@ -82,7 +82,9 @@ fn judge(state: &AppState, request: &Request) -> Result<(), Problem> {
             "this is no proxy",
         ));
     }
-    if state.listens_on_loopback() && !ANY_HOST.contains(&request.uri().path()) {
+    // Cameras ask for the vendor's name, and a proxy may pass that on.
+    let is_camera = request.uri().path().starts_with("/app/");
+    if state.listens_on_loopback() && !is_camera && !ANY_HOST.contains(&request.uri().path()) {
         let host = host(request);
         if !host.is_some_and(|host| is_our_name(host_name(host), state.public_name())) {
             let detail = "this gateway listens on loopback only and takes requests for \"localhost\", \"127.0.0.1\" and \"[::1]\"; set the public name in the configuration to use another";

@@ -4,6 +4,7 @@
 //! nothing but the API here. This crate reads the hub and asks others for pictures and agents; it
 //! never talks to a camera.
 
+mod a9;
 mod agents;
 mod assets;
 mod changes;

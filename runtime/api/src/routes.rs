@@ -6,14 +6,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
 use crate::{
-    AppState, CameraInfo, Peer, agents, assets, changes, guard, metrics, original, stills, viewing,
+    AppState, CameraInfo, Peer, a9, agents, assets, changes, guard, metrics, original, stills,
+    viewing,
 };
 
 /// All routes over `state`, behind the checks that every request must pass.
@@ -23,6 +24,9 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/agents/{name}/reconnect", post(changes::reconnect))
         .route("/api/v1/forwards", post(changes::add_forward))
         .route("/api/v1/forwards/{listen}", delete(changes::remove_forward))
+        .route("/api/v1/a9/{uid}/accept", post(a9::accept))
+        .route("/api/v1/a9/{uid}/forget", post(a9::forget))
+        .route("/api/v1/a9/{uid}/command", post(a9::command))
         .route("/agents/{id}/control", post(original::control))
         .route("/tunnels/{id}/restart", post(original::restart))
         .route_layer(from_fn_with_state(state.clone(), guard::changes));
@@ -54,6 +58,20 @@ pub fn router(state: AppState) -> Router {
         .route("/tunnels", get(original::tunnels))
         .route("/tunnels/{id}", get(original::tunnel))
         .route("/agent", get(agents::door))
+        .route("/api/v1/a9", get(a9::overview))
+        .route("/api/v1/a9/{uid}", get(a9::camera))
+        .route("/app/{*path}", any(a9::bootstrap))
+        .route("/dev/list", get(a9::dev_list))
+        .route("/dev/{uid}/live", get(a9::live))
+        .route("/dev/{uid}/video", get(a9::live))
+        .route("/dev/{uid}/audio", get(a9::audio))
+        .route("/dev/{uid}/snapshot", get(a9::snapshot))
+        .route("/api/cameras", get(a9::api_cameras))
+        .route("/api/camera/{uid}/stream", get(a9::live))
+        .route(
+            "/api/camera/{uid}/snapshot",
+            get(a9::snapshot).post(a9::snapshot),
+        )
         .merge(changes)
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)
@@ -107,6 +125,7 @@ async fn overview(
         "cameras": camera_views(&state, &headers),
         "agents": agents::list(&state).await,
         "forwards": agents::list_forwards(&state),
+        "a9": a9::report(&state),
     }))
 }
 

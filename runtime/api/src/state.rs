@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use hub::Hub;
@@ -100,6 +100,7 @@ pub struct AppState(Arc<Inner>);
 struct Inner {
     parts: Parts,
     cameras: RwLock<Arc<[CameraInfo]>>,
+    a9: OnceLock<naxclow::Cloud>,
     started_at: SystemTime,
 }
 
@@ -111,6 +112,7 @@ impl AppState {
         Self(Arc::new(Inner {
             parts,
             cameras,
+            a9: OnceLock::new(),
             started_at: SystemTime::now(),
         }))
     }
@@ -123,6 +125,15 @@ impl AppState {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         *known = cameras.into();
+    }
+
+    /// Adds the A9 cloud, once.
+    pub fn set_a9(&self, cloud: naxclow::Cloud) {
+        let _ = self.0.a9.set(cloud);
+    }
+
+    pub(crate) fn a9(&self) -> Option<&naxclow::Cloud> {
+        self.0.a9.get()
     }
 
     pub(crate) fn hub(&self) -> &Hub {

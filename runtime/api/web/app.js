@@ -2,6 +2,7 @@
 
 import { drawAgents } from "./agents.js";
 import { say } from "./dom.js";
+import { drawA9 } from "./a9.js";
 import { drawCamera, drawCameras, setPageVisible } from "./cards.js";
 import { restartImages } from "./picture.js";
 import { drawAttention, drawForwards } from "./tables.js";
@@ -56,6 +57,7 @@ function draw() {
   if (name !== null) return;
   drawAttention(byId("attention"), byId("attention-list"), overview);
   drawCameras(byId("cameras"), overview);
+  drawA9(byId("a9-section"), byId("a9"), overview);
   drawAgents(byId("agents"), byId("agent-log"), overview);
   drawForwards(byId("forwards"), overview);
 }

@@ -51,6 +51,8 @@ export function each(parent, items, key, make, update) {
     known.delete(name);
   }
   let place = parent.firstElementChild;
+  // The head of a table stays where it is.
+  if (place?.tagName === "THEAD") place = place.nextElementSibling;
   for (const item of items) {
     let entry = known.get(key(item));
     if (!entry) {

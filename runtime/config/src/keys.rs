@@ -21,6 +21,7 @@ pub(crate) enum Kind {
     Secret,
     Path,
     Listen,
+    Address,
     Endpoint,
     Target,
     Duration,
@@ -54,6 +55,12 @@ pub(crate) static ROOT: Section = Section {
             kind: Kind::Section(&RTSP),
             default: Some(""),
             about: "The RTSP server, where every camera comes out as `rtsp://HOST:PORT/NAME`.",
+        },
+        Key {
+            name: "a9",
+            kind: Kind::Section(&A9),
+            default: Some(""),
+            about: "The cloud of A9, X6, X9 and V720 cameras. Nothing of it listens unless this key is there; `a9: {}` takes all defaults. See [a9.md](a9.md).",
         },
         Key {
             name: "cameras",
@@ -118,6 +125,59 @@ pub(crate) static RTSP: Section = Section {
             kind: Kind::OneOf(&["loopback", "anyone"]),
             default: Some("loopback"),
             about: "Whose connections may go through: programs of this machine only, or everyone who reaches `listen`.",
+        },
+    ],
+};
+
+pub(crate) static A9: Section = Section {
+    keys: &[
+        Key {
+            name: "http",
+            kind: Kind::Listen,
+            default: Some("0.0.0.0:80"),
+            about: "Where cameras fetch their configuration. They always ask port 80.",
+        },
+        Key {
+            name: "tcp",
+            kind: Kind::Listen,
+            default: Some("0.0.0.0:6123"),
+            about: "Where cameras register and stand by.",
+        },
+        Key {
+            name: "udp",
+            kind: Kind::Listen,
+            default: Some("0.0.0.0:6123"),
+            about: "Where pictures and sound come in. Cameras fall back to the port number of `tcp`, so keep the two equal.",
+        },
+        Key {
+            name: "mqtt",
+            kind: Kind::Listen,
+            default: Some(""),
+            about: "The broker's part, such as `0.0.0.0:1883`. Some firmware does nothing before it has it.",
+        },
+        Key {
+            name: "dns",
+            kind: Kind::Listen,
+            default: Some(""),
+            about: "Answers `*.naxclow.com` and `*.naxclow.com.cn` with this machine's address and refuses everything else, such as `0.0.0.0:53`; for networks whose router cannot be told names. Give it to cameras only.",
+        },
+        Key {
+            name: "host",
+            kind: Kind::Address,
+            default: Some(""),
+            about: "This machine's address as cameras reach it. Left out, it is the one that the camera's own request came to.",
+        },
+        Key {
+            name: "strict_token",
+            kind: Kind::OneOf(&["false", "true"]),
+            default: Some("false"),
+            about: "Refuse a camera that registers with another token than it was given over HTTP. No cloud is known to do so.",
+        },
+        Key {
+            name: "any_source",
+            kind: Kind::OneOf(&["false", "true"]),
+            default: Some("false"),
+            about: "Take media from other addresses than the one that the camera registered from; for networks that lead UDP another way.",
         },
     ],
 };
@@ -199,4 +259,4 @@ pub(crate) static FORWARD: Section = Section {
 };
 
 /// Keys that the design has and this release does not.
-pub(crate) const LATER: [&str; 3] = ["a9", "events", "recordings"];
+pub(crate) const LATER: [&str; 2] = ["events", "recordings"];

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub struct Config {
     pub http: Http,
     /// The RTSP listener.
     pub rtsp: Rtsp,
+    /// The cloud of A9 cameras, if there is to be one.
+    pub a9: Option<A9>,
     /// The cameras in the file's order; each name is there once.
     pub cameras: Vec<Camera>,
     /// The forwards in the file's order; each address is there once.
@@ -94,6 +96,43 @@ pub struct Passthrough {
     pub target: Option<Target>,
     /// Whether viewers on other machines may take it.
     pub is_for_anyone: bool,
+}
+
+/// The cloud of A9 cameras.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct A9 {
+    /// Where cameras fetch their configuration.
+    pub http: SocketAddr,
+    /// Where they register.
+    pub tcp: SocketAddr,
+    /// Where their media comes in.
+    pub udp: SocketAddr,
+    /// Where MQTT is answered.
+    pub mqtt: Option<SocketAddr>,
+    /// Where DNS is answered.
+    pub dns: Option<SocketAddr>,
+    /// This machine's address as cameras reach it.
+    pub host: Option<IpAddr>,
+    /// Refuse wrong tokens.
+    pub strict_token: bool,
+    /// Take media from any address.
+    pub any_source: bool,
+}
+
+impl Default for A9 {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Self {
+            http: any(80),
+            tcp: any(6123),
+            udp: any(6123),
+            mqtt: None,
+            dns: None,
+            host: None,
+            strict_token: false,
+            any_source: false,
+        }
+    }
 }
 
 /// One camera.
@@ -166,6 +205,7 @@ impl Default for Config {
                 users: BTreeMap::new(),
                 passthrough: None,
             },
+            a9: None,
             cameras: Vec::new(),
             forwards: Vec::new(),
         }
@@ -281,6 +321,15 @@ impl Config {
             warnings.push(format!(
                 "rtsp on {} leads to the camera of agent {} for anyone who can reach it; only the camera's own login protects it.",
                 self.rtsp.listen, way.agent
+            ));
+        }
+        if let Some(a9) = &self.a9
+            && a9.tcp.port() != a9.udp.port()
+        {
+            warnings.push(format!(
+                "a9.udp has port {} and a9.tcp port {}: a camera that is not told the UDP port falls back to the number of the TCP port, and gives no pictures then.",
+                a9.udp.port(),
+                a9.tcp.port()
             ));
         }
         for forward in self

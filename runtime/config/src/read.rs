@@ -1,7 +1,7 @@
 //! From YAML nodes to [`Config`], collecting every problem on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -12,9 +12,9 @@ use crate::keys::{self, Section};
 use crate::names::CameraName;
 use crate::problem::{Position, Problem};
 use crate::secret::Secret;
-use crate::source::{self, Credentials, Source};
+use crate::source::{self, Credentials, Scheme, Source};
 use crate::tree::{Entry, Node, Value};
-use crate::{Camera, Config, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration};
+use crate::{A9, Camera, Config, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration};
 
 /// Longest text from the file that a message quotes.
 const MAX_QUOTED: usize = 60;
@@ -49,10 +49,12 @@ impl Reader {
                 .map_or(default.data, PathBuf::from),
             http: self.http(fields.get("http"), default.http),
             rtsp: self.rtsp(fields.get("rtsp"), default.rtsp),
+            a9: fields.get("a9").map(|node| self.a9(node)),
             cameras: self.cameras(fields.get("cameras")),
             forwards: self.forwards(fields.get("forwards")),
         };
         self.check_listeners(&config, &fields);
+        self.check_a9(&config, &fields);
         config
     }
 
@@ -142,6 +144,81 @@ impl Reader {
             target: target.and_then(|(_, target)| target),
             is_for_anyone: from.and_then(|(_, anyone)| anyone).unwrap_or(false),
         })
+    }
+
+    fn a9(&mut self, node: &Node) -> A9 {
+        let default = A9::default();
+        let Some(fields) = self.section(node, "a9", &keys::A9) else {
+            return default;
+        };
+        let mut listen = |key: &str| {
+            let node = fields.get(key)?;
+            self.value(node, &format!("a9.{key}"), parse_listen)
+        };
+        let (http, tcp, udp) = (listen("http"), listen("tcp"), listen("udp"));
+        let (mqtt, dns) = (listen("mqtt"), listen("dns"));
+        let mut switch = |key: &str| {
+            let node = fields.get(key)?;
+            self.value(node, &format!("a9.{key}"), parse_switch)
+        };
+        let (strict_token, any_source) = (switch("strict_token"), switch("any_source"));
+        A9 {
+            http: http.unwrap_or(default.http),
+            tcp: tcp.unwrap_or(default.tcp),
+            // One port number for both, unless somebody asks for two.
+            udp: udp.unwrap_or(tcp.unwrap_or(default.udp)),
+            mqtt,
+            dns,
+            host: fields
+                .get("host")
+                .and_then(|node| self.value(node, "a9.host", parse_address)),
+            strict_token: strict_token.unwrap_or(default.strict_token),
+            any_source: any_source.unwrap_or(default.any_source),
+        }
+    }
+
+    /// Cameras that come by themselves need somewhere to come to.
+    fn check_a9(&mut self, config: &Config, fields: &Fields<'_>) {
+        let mut seen: Vec<(&str, &CameraName)> = Vec::new();
+        let mut problems = Vec::new();
+        for camera in config
+            .cameras
+            .iter()
+            .filter(|camera| camera.source.scheme == Scheme::A9)
+        {
+            let (name, code) = (&camera.name, camera.source.target.host.as_str());
+            if config.a9.is_none() {
+                problems.push((name, format!("cameras.{name}: an a9:// camera comes by itself, and nothing listens for it: add the key a9 (a9: {{}} takes all defaults)")));
+            }
+            if camera.via.is_some() {
+                problems.push((
+                    name,
+                    format!(
+                        "cameras.{name}.via: an a9:// camera comes by itself; no agent can reach it"
+                    ),
+                ));
+            }
+            if let Some((_, other)) = seen
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(code))
+            {
+                problems.push((
+                    name,
+                    format!("cameras.{name}: device code {code} is cameras.{other} already"),
+                ));
+            }
+            seen.push((code, name));
+        }
+        let at = |name: &CameraName| match fields.get("cameras").map(|node| &node.value) {
+            Some(Value::Map(entries)) => entries
+                .iter()
+                .find(|entry| entry.key == name.as_str())
+                .map(|entry| entry.key_at),
+            _ => None,
+        };
+        for (name, message) in problems {
+            self.problem(at(name).unwrap_or_default(), message);
+        }
     }
 
     fn cameras(&mut self, node: Option<&&Node>) -> Vec<Camera> {
@@ -289,6 +366,20 @@ impl Reader {
                 if let (Some(address), Some(entry)) = (address, entry) {
                     let path = format!("cameras.{}.raw", quoted(&camera.key));
                     add(self, path, address, entry.node.at);
+                }
+            }
+        }
+        if let Some(a9) = &config.a9 {
+            // UDP has ports of its own.
+            let tcp = [
+                ("http", Some(a9.http)),
+                ("tcp", Some(a9.tcp)),
+                ("mqtt", a9.mqtt),
+            ];
+            for (key, address) in tcp {
+                if let Some(address) = address {
+                    let at = inner(fields.get("a9"), key).unwrap_or_default();
+                    add(self, format!("a9.{key}"), address, at);
                 }
             }
         }
@@ -507,6 +598,26 @@ fn parse_target(text: &str) -> Result<Target, String> {
 fn parse_agent(text: &str) -> Result<AgentName, String> {
     text.parse()
         .map_err(|error: proto_tunnel::Error| error.to_string())
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "expected an IP address such as \"192.168.1.2\", found \"{}\"",
+            quoted(text)
+        )
+    })
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!(
+            "expected true or false, found \"{}\"",
+            quoted(text)
+        )),
+    }
 }
 
 fn parse_transport(text: &str) -> Result<Transport, String> {

@@ -63,8 +63,10 @@ rtsp:
   listen: "0.0.0.0:8554"
   users:
     watcher: ${RTSP_PASSWORD:change-me}
+a9: { mqtt: "0.0.0.0:1883" }
 cameras:
   porch: rtsp://admin:secret@192.168.1.10/stream1
+  mini: a9://0800c00128F8
   shed:
     source: rtsp://127.0.0.1:554/cam/realmonitor?channel=1&subtype=0
     via: shed
@@ -124,6 +126,7 @@ fn nested_rows(out: &mut String, path: &str, kind: &Kind) {
         | Kind::Secret
         | Kind::Path
         | Kind::Listen
+        | Kind::Address
         | Kind::Endpoint
         | Kind::Target
         | Kind::Duration
@@ -139,6 +142,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Secret => "password".into(),
         Kind::Path => "folder".into(),
         Kind::Listen => "address:port".into(),
+        Kind::Address => "IP address".into(),
         Kind::Endpoint => "host or host:port".into(),
         Kind::Target => "host:port".into(),
         Kind::Duration => "duration".into(),
@@ -210,10 +214,14 @@ fn kind_schema(kind: &Kind) -> Value {
     match kind {
         // YAML makes numbers of passwords such as 1234; Eyelet takes them as typed.
         Kind::Text | Kind::Secret => json!({ "type": ["string", "number", "boolean"] }),
-        Kind::Path | Kind::Listen | Kind::Endpoint | Kind::Target => json!({ "type": "string" }),
+        Kind::Path | Kind::Listen | Kind::Address | Kind::Endpoint | Kind::Target => {
+            json!({ "type": "string" })
+        }
         Kind::Source => json!({ "type": "string", "pattern": "^[A-Za-z0-9+]+://|\\$\\{" }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$|\\$\\{" }),
         Kind::Agent => json!({ "type": "string", "pattern": format!("{AGENT_PATTERN}|\\$\\{{") }),
+        // YAML reads these two words as what they say.
+        Kind::OneOf(["false", "true"]) => json!({ "type": "boolean" }),
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Section(section) => Value::Object(section_schema(section)),
         Kind::Named("NAME", kind) => json!({
@@ -289,6 +297,18 @@ mod tests {
             Config::parse_with(&text, "defaults", |_| None).unwrap(),
             Config::default()
         );
+        let a9 = format!(
+            "a9: {{ http: \"{}\", tcp: \"{}\", udp: \"{}\", strict_token: {}, any_source: {} }}",
+            default(&keys::A9, "http"),
+            default(&keys::A9, "tcp"),
+            default(&keys::A9, "udp"),
+            default(&keys::A9, "strict_token"),
+            default(&keys::A9, "any_source"),
+        );
+        let a9 = Config::parse_with(&a9, "defaults", |_| None).unwrap();
+        let none = Config::parse_with("a9: {}", "defaults", |_| None).unwrap();
+        assert_eq!(a9, none);
+        assert!(a9.a9.is_some() && Config::default().a9.is_none());
         let camera = format!(
             "cameras:\n  a: {{ source: \"rtsp://h\", transport: {}, idle: {}, raw_mode: {} }}\n  b: rtsp://h\n",
             default(&keys::CAMERA, "transport"),

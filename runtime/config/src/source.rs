@@ -44,15 +44,15 @@ schemes! {
     JpegTcp = "jpeg+tcp", port 1234;
     MjpegHttp = "mjpeg+http", port 80;
     Http = "http", port 80;
+    A9 = "a9", port 6123;
 }
 
 /// Schemes that have a meaning in Eyelet but no driver yet; they get another message than a typing
 /// error does.
-const WITHOUT_DRIVER: [&str; 7] = [
+const WITHOUT_DRIVER: [&str; 6] = [
     "rtsps",
     "reolink",
     "reolink+uid",
-    "a9",
     "jpeg+push",
     "jpeg+udp",
     "https",
@@ -137,6 +137,9 @@ impl FromStr for Source {
             )));
         }
         let (scheme, rest) = split_scheme(text)?;
+        if scheme == Scheme::A9 {
+            return device_code(rest);
+        }
         let (userinfo, host_and_path) = split_credentials(rest)?;
         let (authority, path) = host_and_path.split_at(
             host_and_path
@@ -156,6 +159,25 @@ impl FromStr for Source {
             path: encode_path(path),
         })
     }
+}
+
+/// A camera that is named by its device code, and comes to us.
+fn device_code(rest: &str) -> Result<Source, SourceError> {
+    let code = rest.trim_end_matches('/');
+    // The rule of proto-naxclow's Uid.
+    let is_code =
+        (8..=32).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_code {
+        return Err(SourceError(
+            "expected a device code after a9://, such as a9://0800c00128F8: 8 to 32 letters and digits, the part after Nax_ in the name of the camera's own network".into(),
+        ));
+    }
+    Ok(Source {
+        scheme: Scheme::A9,
+        credentials: None,
+        target: Target::new(code, Scheme::A9.default_port()),
+        path: String::new(),
+    })
 }
 
 impl fmt::Display for Source {
@@ -428,6 +450,15 @@ mod tests {
     }
 
     #[test]
+    fn an_a9_camera_is_named_by_its_device_code() {
+        let source = parse("a9://0800c00128F8");
+        assert_eq!(source.target.host, "0800c00128F8");
+        assert_eq!(source.url(), "a9://0800c00128F8");
+        assert_eq!(parse("a9://080000128128/").url(), "a9://080000128128");
+        assert_eq!(source.to_string(), "a9://0800c00128F8");
+    }
+
+    #[test]
     fn odd_characters_in_a_password_need_no_encoding() {
         for (url, password, target, path) in [
             ("rtsp://admin:p@ss/w@rd@host", "p@ss/w@rd", "host:554", ""),
@@ -537,7 +568,9 @@ mod tests {
                 "reolink://admin:s3cret@10.0.0.9",
                 "no driver for reolink:// sources; it has: rtsp",
             ),
-            ("a9://0800c00128F8", "no driver for a9://"),
+            ("a9://192.168.1.20", "expected a device code"),
+            ("a9://me:s3cret@0800c00128F8", "expected a device code"),
+            ("a9://", "expected a device code"),
             ("rtsp://", "expected a host"),
             ("rtsp://admin:s3cret@", "expected a host"),
             ("rtsp://admin:s3cret@10.0.0.300/x", "expected a host"),

@@ -165,12 +165,12 @@ fn the_way_through_to_an_agents_camera_is_for_this_machine_unless_told_otherwise
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
     assert_problems(
-        "data: x\ncameras:\n  porch:\n    sorce: rtsp://h\n    source: rtsp://h\nhtpp: {}\nrtsp: { zzz: 1 }\na9: {}\n",
+        "data: x\ncameras:\n  porch:\n    sorce: rtsp://h\n    source: rtsp://h\nhtpp: {}\nrtsp: { zzz: 1 }\nevents: {}\n",
         &[
             "eyelet.yaml:4:5: unknown key \"sorce\" in cameras.porch; did you mean \"source\"?",
             "eyelet.yaml:6:1: unknown key \"htpp\"; did you mean \"http\"?",
             "eyelet.yaml:7:9: unknown key \"zzz\" in rtsp; valid keys: listen, users, passthrough, passthrough_to, passthrough_from",
-            "eyelet.yaml:8:1: unknown key \"a9\"; this release does not have it yet",
+            "eyelet.yaml:8:1: unknown key \"events\"; this release does not have it yet",
         ],
     );
 }
@@ -410,4 +410,32 @@ mod any_text {
             }
         }
     }
+}
+
+#[test]
+fn an_a9_camera_needs_the_cloud_and_a_code_of_its_own() {
+    let errors = |text: &str| {
+        Config::parse_with(text, "eyelet.yaml", |_| None)
+            .unwrap_err()
+            .to_string()
+    };
+    let camera = "cameras:\n  mini: a9://0800c00128F8\n";
+    assert!(
+        errors(camera).contains("eyelet.yaml:2:3: cameras.mini: an a9:// camera comes by itself")
+    );
+    let twice = format!("a9: {{}}\n{camera}  maxi: a9://0800C00128f8\n");
+    assert!(errors(&twice).contains("device code 0800C00128f8 is cameras.mini already"));
+    let through = "a9: {}\ncameras:\n  mini: { source: \"a9://0800c00128F8\", via: shed }\n";
+    assert!(errors(through).contains("no agent can reach it"));
+    let ports = "a9: { http: \"0.0.0.0:8080\", tcp: \"0.0.0.0:7000\", host: here, any_source: maybe }\nhttp: { listen: \"0.0.0.0:8080\" }\n";
+    let ports = errors(ports);
+    assert!(
+        ports.contains("a9.http: 0.0.0.0:8080 is taken by http.listen already"),
+        "{ports}"
+    );
+    assert!(ports.contains("expected an IP address"), "{ports}");
+    assert!(ports.contains("expected true or false"), "{ports}");
+    let good = format!("a9: {{ tcp: \"0.0.0.0:7000\" }}\n{camera}");
+    let good = Config::parse_with(&good, "eyelet.yaml", |_| None).unwrap();
+    assert_eq!(good.a9.unwrap().udp.port(), 7000);
 }

@@ -31,6 +31,13 @@ const MIGRATIONS: &[&str] = &[
         created INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    CREATE TABLE a9_cameras (
+        uid     TEXT PRIMARY KEY COLLATE NOCASE,
+        name    TEXT,                     -- NULL for a device code that was given out and not accepted
+        created INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 pub(crate) fn prepare(dir: &Path) -> Result<PathBuf, Error> {

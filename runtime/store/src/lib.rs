@@ -1,4 +1,4 @@
-//! Durable state in one SQLite file: the agents, and the forwards that were made while the gateway ran.
+//! Durable state in one SQLite file: the agents, the forwards that were made while the gateway ran, and A9 cameras.
 //!
 //! The gateway and the command line have the file open at the same time; every method is one short transaction.
 //! Calls block for a few microseconds, a writer at most for [`BUSY_TIMEOUT`]. Only hashes of secrets and tokens are
@@ -14,6 +14,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod a9;
 mod agents;
 mod error;
 mod file;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use a9::{A9Camera, MAX_ISSUED};
 pub use agents::{Agent, Credential, JOIN_LIFETIME, MAX_AGENTS, TokenHash};
 pub use error::Error;
 pub use forwards::{FORWARD_PORTS, Forward, MAX_FORWARDS};

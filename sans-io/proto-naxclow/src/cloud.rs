@@ -42,10 +42,6 @@ pub struct CloudConfig {
     pub peer: IpAddr,
     /// Take media from other addresses than `peer`'s too; for cameras whose UDP leaves elsewhere.
     pub any_source: bool,
-    /// The token that the bootstrap gave; `None` checks nothing.
-    pub token: Option<String>,
-    /// Close on a wrong token. No known server does.
-    pub strict_token: bool,
     /// `cliTarget`, 32 hexadecimal digits.
     pub target: String,
     /// `cliToken`, eight characters.
@@ -67,8 +63,6 @@ impl CloudConfig {
             server,
             peer,
             any_source: false,
-            token: None,
-            strict_token: false,
             target: "00112233445566778899aabbccddeeff".to_owned(),
             client_token: "deadc0de".to_owned(),
             unix_time,
@@ -186,6 +180,7 @@ impl CloudSession {
             },
             Cmd::Heartbeat if frame.payload.is_empty() => {
                 self.outbox.empty(Channel::Control, Cmd::Heartbeat);
+                self.event(CloudEvent::Heartbeat);
             }
             // Nobody has seen media here in station mode, but it costs nothing to take it (facts, section 6.2).
             Cmd::Jpeg | Cmd::ALaw | Cmd::Pcm => self.media(Channel::Control, frame, now),
@@ -201,7 +196,7 @@ impl CloudSession {
             return;
         }
         match message {
-            Message::Register { uid, token, domain } => self.register(uid, &token, domain, now),
+            Message::Register { uid, token, domain } => self.register(uid, token, domain, now),
             Message::Forward { content, .. } => self.handle_answer(content, now),
             // Says what came of our request; the probe tells more (facts, section 6.1, row 4).
             Message::NatResult { .. } | Message::RoundTripAnswer { .. } => {}
@@ -212,15 +207,9 @@ impl CloudSession {
         }
     }
 
-    fn register(&mut self, uid: Uid, token: &str, domain: String, now: Instant) {
+    fn register(&mut self, uid: Uid, token: String, domain: String, now: Instant) {
         if self.uid.as_ref().is_some_and(|known| *known != uid) {
             self.close(CloseReason::TwoCameras);
-            return;
-        }
-        let expected = self.config.token.as_deref();
-        let token_matches = expected.is_none_or(|expected| expected == token);
-        if !token_matches && self.config.strict_token {
-            self.close(CloseReason::WrongToken);
             return;
         }
         self.heard = now;
@@ -228,11 +217,7 @@ impl CloudSession {
         self.outbox
             .message(Channel::Control, &Message::Registered { status: 200 });
         if !again {
-            self.event(CloudEvent::Registered {
-                uid,
-                domain,
-                token_matches,
-            });
+            self.event(CloudEvent::Registered { uid, token, domain });
         }
     }
 

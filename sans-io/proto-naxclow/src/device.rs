@@ -22,7 +22,7 @@ use crate::{
     confirmed,
 };
 
-pub use profile::{Bootstrap, Confirmation, Profile};
+pub use profile::{Confirmation, Profile};
 use sender::Sender;
 use station::Nat;
 

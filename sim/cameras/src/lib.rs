@@ -14,6 +14,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod a9;
 mod bars;
 mod chime;
 mod clip;
@@ -23,6 +24,7 @@ mod reolink;
 mod rtsp;
 mod source;
 
+pub use a9::{A9Camera, A9Fault, A9FaultError, A9Profile, a9_picture};
 pub use fault::{Fault, FaultError, FaultKind};
 pub use reolink::{
     ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkModel, ReolinkServers,

@@ -1,4 +1,5 @@
 //! Benchmarks, as ratios within one run on one machine, never as absolute times.
+mod a9;
 mod args;
 mod counts;
 mod fanout;
@@ -18,12 +19,15 @@ usage: cargo xtask bench NAME [ARGS]
   fanout    processor time and memory of one RTSP stream and many readers, beside the kernel's floor
             (`cargo xtask bench fanout --help`)
   mjpeg     the same for motion JPEG over HTTP (`cargo xtask bench mjpeg --help`)
+  a9        many A9 cameras at once through one gateway, and a thousand that stand by
+            (`cargo xtask bench a9 --help`)
 ";
 
 /// Runs the benchmark that `args` names.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
+        Some("a9") => a9::run(rest),
         Some("fanout") => fanout::run(rest),
         Some("mjpeg") => mjpeg::run(rest),
         // The benchmarks' own child processes, so that each one's processor time is its own.

@@ -1,6 +1,7 @@
 //! The API over real sockets on loopback.
 #![allow(clippy::unwrap_used)]
 
+mod a9;
 mod changes;
 mod listener;
 mod openapi;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Gateway, publish_h264, status};
+use crate::world::{A9_UID, Gateway, publish_h264, status};
 
 #[tokio::test]
 async fn every_described_path_is_there_and_answers_as_described() {
@@ -18,6 +18,7 @@ async fn every_described_path_is_there_and_answers_as_described() {
         let filled = path
             .replace("{name}", name)
             .replace("{id}", name)
+            .replace("{uid}", A9_UID)
             .replace("{listen}", "127.0.0.1:18554");
         for (method, described) in item.as_object().unwrap() {
             let answer = match method.as_str() {
@@ -57,6 +58,8 @@ async fn described_objects_have_exactly_the_fields_that_are_sent() {
         ("AgentReport", &overview["agents"][0]["report"]),
         ("AgentCamera", &overview["agents"][0]["report"]["camera"]),
         ("Forward", &overview["forwards"][0]),
+        ("A9", &overview["a9"]),
+        ("A9Camera", &overview["a9"]["cameras"][0]),
         (
             "LogLine",
             &gateway.json("/api/v1/agents/shed/log").await["lines"][0],

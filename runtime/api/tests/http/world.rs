@@ -154,6 +154,23 @@ fn report() -> Report {
     }
 }
 
+/// The device code of the camera that is `porch`.
+pub(crate) const A9_UID: &str = "0800c00128F8";
+
+/// An A9 cloud that knows a camera and has no ports.
+fn a9() -> naxclow::Cloud {
+    let any: SocketAddr = "127.0.0.1:6123".parse().unwrap();
+    let addresses = naxclow::Addresses {
+        http: any,
+        tcp: any,
+        udp: any,
+        mqtt: None,
+        dns: None,
+    };
+    let configured = [(A9_UID.to_owned(), "porch".to_owned())];
+    naxclow::Cloud::new(naxclow::Settings::default(), addresses, None, &configured).unwrap()
+}
+
 impl Gateway {
     pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
@@ -196,6 +213,7 @@ impl Gateway {
             mse: Arc::new(outputs::mse::Mse::new(Arc::clone(&hub))),
             mjpeg: Arc::new(outputs::mjpeg::Mjpeg::new(Arc::clone(&hub))),
         });
+        state.set_a9(a9());
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = key.cert.der().clone();
         let tls = rustls::ServerConfig::builder()

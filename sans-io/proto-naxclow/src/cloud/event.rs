@@ -11,11 +11,13 @@ pub enum CloudEvent {
     Registered {
         /// Which camera.
         uid: Uid,
+        /// The token that it was given over HTTP, or not; no known server insists on it.
+        token: String,
         /// The domain that it was told.
         domain: String,
-        /// Whether its token is the one that it was given; nobody insists.
-        token_matches: bool,
     },
+    /// The camera says that it lives; it was answered.
+    Heartbeat,
     /// The camera described itself.
     BaseInfo(BaseInfo),
     /// A command was answered, or 2 s passed without an answer.

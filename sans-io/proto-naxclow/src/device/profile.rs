@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::audio::AudioCodec;
-use crate::{BaseInfo, DeviceConfig, Flip, Uid};
+use crate::{BaseInfo, Bootstrap, DeviceConfig, Flip, Uid};
 
 /// What a camera makes of missing confirmations (facts, section 7.2; all assumed but for the two limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,6 @@ pub enum Profile {
     MqttOnly,
     /// Writes odd JSON and has an odd network.
     OddJson,
-}
-
-/// A step before the control connection (facts, section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bootstrap {
-    /// H1.
-    RegisterDevices,
-    /// H2.
-    Confirm,
-    /// H3.
-    DeviceInfo,
-    /// H4.
-    Configuration,
 }
 
 impl Profile {
