@@ -12,6 +12,7 @@ mod demo;
 mod hostile;
 mod joining;
 mod jpeg_cli;
+mod jpeg_in;
 mod jpeg_out;
 mod leases;
 mod logins;

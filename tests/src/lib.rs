@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod camera;
+pub mod esp32;
 pub mod eyelet;
 pub mod frames;
 pub mod http;

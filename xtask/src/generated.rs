@@ -15,6 +15,9 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["agent", "add"],
     &["agent", "list"],
     &["agent", "remove"],
+    &["simulate"],
+    &["simulate", "rtsp"],
+    &["simulate", "esp32"],
 ];
 
 /// Writes the generated files, or with `--check` fails if what is committed differs.

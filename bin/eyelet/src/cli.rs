@@ -89,7 +89,7 @@ pub(crate) struct Check {
 
 #[derive(Args, Debug)]
 pub(crate) struct Probe {
-    /// The source: `rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH`
+    /// The source, such as `rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH` or `jpeg+tcp://HOST`
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
@@ -450,4 +450,70 @@ pub(crate) enum Simulate {
         #[arg(long, value_name = "FAULT")]
         fault: Option<String>,
     },
+    /// An ESP32-CAM: bare JPEG over TCP or UDP, or the web server that most of them run.
+    Esp32(Esp32),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Esp32 {
+    /// How it gives its pictures.
+    #[arg(long, value_enum, default_value = "webserver")]
+    pub(crate) mode: Esp32Mode,
+
+    /// Where it listens: the pictures (pull, oneshot) or the stream (webserver).
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where the web server's stills and settings listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8180")]
+    pub(crate) control: SocketAddr,
+
+    /// Where it sends its pictures (push, push-oneshot, udp).
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4444")]
+    pub(crate) to: SocketAddr,
+
+    /// Pictures a second; 0 for as many as the line takes.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
+    pub(crate) fps: f64,
+
+    /// Size of the pictures by Espressif's number: 5 is 320x240, 8 640x480, 9 800x600, 13 1600x1200.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(i32).range(0..=13))]
+    pub(crate) framesize: i32,
+
+    /// Send the JPEG files of this folder in a loop, in the order of their names, instead of drawn pictures.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pictures: Option<PathBuf>,
+
+    /// Whose HTTP it speaks: espressif, espressif-old, esphome, bare or wrong-length.
+    #[arg(long, value_name = "NAME", default_value = "espressif")]
+    pub(crate) firmware: sim_cameras::Firmware,
+
+    /// Ask for this login (webserver).
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(crate) login: Option<String>,
+
+    /// The eight characters of its UDP handshake.
+    #[arg(long, value_name = "TEXT", default_value = "ESP32CAM")]
+    pub(crate) password: String,
+
+    /// Misbehave: hang@SECONDS, cut, torn, junk, thumbnail, oversized, slow=BYTES_PER_SECOND, reboot@SECONDS or shuffle. May be given more than once.
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) fault: Vec<sim_cameras::Esp32Fault>,
+}
+
+/// How a simulated ESP32 gives its pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Esp32Mode {
+    /// It listens, and sends pictures back to back to whoever connects.
+    Pull,
+    /// It listens, and sends one picture for each connection.
+    Oneshot,
+    /// It connects and sends pictures back to back.
+    Push,
+    /// It connects for each picture anew.
+    PushOneshot,
+    /// It sends datagrams.
+    Udp,
+    /// CameraWebServer: a stream on one port, stills and settings on another.
+    Webserver,
 }

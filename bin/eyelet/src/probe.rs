@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use config::Source;
 use dialer::{Dialer, Direct};
-use drivers::{DriverError, Report, Transport};
+use drivers::{Report, Transport};
 use hub::StreamName;
 use media::Track;
 use tunnel::LocalDialer;
 
 use crate::cli::Probe;
+use crate::hints::hint;
 use crate::{files, wiring};
 
 /// How long the first picture may take.
@@ -58,36 +59,14 @@ pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
                 "ok": false,
                 "reason": error.reason().name(),
                 "error": error.to_string(),
-                "hint": hint(&error),
+                "hint": hint(source.scheme, &error),
             });
             writeln!(out, "{}", serde_json::to_string_pretty(&failure)?)?;
             bail!("{error}");
         }
-        Err(error) => bail!("{error}\n  try: {}", hint(&error)),
+        Err(error) => bail!("{error}\n  try: {}", hint(source.scheme, &error)),
     }
     Ok(())
-}
-
-/// What to try next.
-fn hint(error: &DriverError) -> &'static str {
-    use drivers::Reason;
-    match error.reason() {
-        Reason::Unreachable => {
-            "is the camera on, is the address right, is RTSP switched on in its settings? From another network it needs an agent beside it"
-        }
-        Reason::Login => {
-            "the user and password of the camera's own page; some cameras have a separate RTSP or ONVIF user. Wait: many lock up for half an hour after five wrong tries"
-        }
-        Reason::NotFound => {
-            "the maker's path, as /cam/realmonitor?channel=1&subtype=0 (Dahua), /Streaming/Channels/101 (Hikvision), /axis-media/media.amp (Axis), /stream=0 (OpenIPC)"
-        }
-        Reason::Unsupported => "another stream of the camera, or H.264 or H.265 in its settings",
-        Reason::Protocol => "is this an RTSP port? With --verbose more is told",
-        Reason::Stalled => {
-            "the other transport (with or without --udp); a firewall may drop the media"
-        }
-        Reason::Closed => "fewer viewers at the camera: many serve only a few at once",
-    }
 }
 
 fn to_json(source: &Source, report: &Report) -> serde_json::Value {

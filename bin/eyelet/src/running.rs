@@ -86,7 +86,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     tasks.spawn(rtsp_server.serve(shutdown.clone()));
     let state = AppState::new(Parts {
         hub: Arc::clone(&hub),
-        cameras: wiring::camera_infos(config),
+        cameras: wiring::camera_infos(config, &gateway)?,
         addresses: Addresses {
             http,
             rtsp,
@@ -110,7 +110,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         mjpeg,
     });
     if let Some(a9) = a9 {
-        let configured = wiring::camera_infos(config);
+        let configured = wiring::camera_infos(config, &gateway)?;
         a9::start(a9, &hub, &state, configured, &tasks, &shutdown);
     }
     tasks.spawn(api::serve(

@@ -3,12 +3,18 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use anyhow::Context;
-use sim_cameras::{A9Camera, A9Fault, A9Profile, Fault, RtspCamera};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use sim_cameras::{A9Camera, A9Fault, A9Profile, Esp32Camera, Esp32Port, Fault, RtspCamera};
 use tokio::net::TcpListener;
 
-use crate::cli::Simulate;
+use crate::cli::{Esp32, Esp32Mode, Simulate};
 use crate::running;
+
+/// How often it is told what a camera has done.
+const REPORT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
     match command {
@@ -18,6 +24,7 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
             login,
             fault,
         } => rtsp(*listen, *jpeg, login.as_deref(), fault.as_deref()).await,
+        Simulate::Esp32(command) => esp32(command).await,
         Simulate::A9 {
             uid,
             profile,
@@ -89,20 +96,130 @@ async fn rtsp(
         RtspCamera::porch()
     };
     if let Some(login) = login {
-        let (user, password) = login
-            .split_once(':')
-            .context("--login wants USER:PASSWORD")?;
+        let (user, password) = split_login(login)?;
         camera = camera.with_login(user, password);
     }
     if let Some(fault) = fault {
         camera = camera.with_fault(fault.parse::<Fault>()?);
     }
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = bind(listen).await?;
     writeln!(std::io::stdout(), "{}", camera.url(listener.local_addr()?))?;
     tokio::select! {
         served = camera.serve(listener) => Ok(served?),
         ended = running::asked_to_end() => ended,
     }
+}
+
+async fn esp32(command: &Esp32) -> anyhow::Result<()> {
+    let login = command.login.as_deref().map(split_login).transpose()?;
+    let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
+    ensure!(
+        command.password.len() == 8,
+        "--password has 8 characters, as the handshake has room for"
+    );
+    let camera = Esp32Camera::new(sim_cameras::Esp32 {
+        fps: command.fps,
+        framesize: command.framesize,
+        pictures: match &command.pictures {
+            Some(folder) => read_pictures(folder)?,
+            None => Vec::new(),
+        },
+        faults: command.fault.clone(),
+        firmware: command.firmware,
+        login,
+    });
+    let served = async {
+        match command.mode {
+            Esp32Mode::Pull | Esp32Mode::Oneshot => {
+                let listener = bind(command.listen).await?;
+                say(format_args!("jpeg+tcp://{}", listener.local_addr()?))?;
+                let port = match command.mode {
+                    Esp32Mode::Oneshot => Esp32Port::OneShot,
+                    _ => Esp32Port::Continuous,
+                };
+                camera.serve(listener, port).await?;
+            }
+            Esp32Mode::Push | Esp32Mode::PushOneshot => {
+                say(format_args!("jpeg+push://{}", command.to))?;
+                let is_one_shot = command.mode == Esp32Mode::PushOneshot;
+                camera.push(command.to, is_one_shot).await;
+            }
+            Esp32Mode::Udp => {
+                say(format_args!("jpeg+udp://{}", command.to))?;
+                camera.push_datagrams(command.to, &command.password).await?;
+            }
+            Esp32Mode::Webserver => {
+                let (stream, control) = (bind(command.listen).await?, bind(command.control).await?);
+                let at = control.local_addr()?;
+                say(format_args!("mjpeg+http://{}/stream", stream.local_addr()?))?;
+                say(format_args!("http://{at}/capture"))?;
+                tokio::try_join!(
+                    camera.serve(stream, Esp32Port::Stream),
+                    camera.serve(control, Esp32Port::Control),
+                )?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        served = served => served,
+        told = report(&camera) => told,
+        ended = running::asked_to_end() => ended,
+    }
+}
+
+/// Tells each second what the camera has done, if that was anything.
+async fn report(camera: &Esp32Camera) -> anyhow::Result<()> {
+    let mut told = (0, 0);
+    loop {
+        tokio::time::sleep(REPORT).await;
+        let done = (camera.connections(), camera.pictures());
+        if done != told {
+            writeln!(
+                std::io::stderr(),
+                "{} connections, {} pictures",
+                done.0,
+                done.1
+            )?;
+            told = done;
+        }
+    }
+}
+
+/// The JPEG files of a folder, in the order of their names.
+fn read_pictures(folder: &Path) -> anyhow::Result<Vec<bytes::Bytes>> {
+    let shown = folder.display();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .with_context(|| format!("{shown} cannot be read"))?
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            ending == "jpg" || ending == "jpeg"
+        })
+        .collect();
+    files.sort();
+    ensure!(!files.is_empty(), "{shown} holds no .jpg file");
+    let read = |path: &std::path::PathBuf| {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(bytes.into())
+    };
+    files.iter().map(read).collect()
+}
+
+fn split_login(login: &str) -> anyhow::Result<(&str, &str)> {
+    login.split_once(':').context("--login wants USER:PASSWORD")
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+fn say(what: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{what}")?;
+    out.flush()
 }

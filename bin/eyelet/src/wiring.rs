@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tunnel::{Gateway, Passage};
 
 use crate::running;
+use crate::settings::Settings;
 
 /// A camera for its driver, with the defaults.
 pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera> {
@@ -34,6 +35,8 @@ pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera
             .map(|login| login.password.reveal().to_owned()),
         transport: Transport::Tcp,
         idle: config::Camera::IDLE,
+        interval: None,
+        timeout: Camera::TIMEOUT,
     })
 }
 
@@ -50,6 +53,8 @@ pub(crate) fn start_cameras(
         let source = &configured.source;
         let mut camera = camera(StreamName::new(configured.name.as_str())?, source)?;
         camera.idle = configured.idle;
+        camera.interval = configured.interval;
+        camera.timeout = configured.timeout;
         camera.transport = match configured.transport {
             config::Transport::Tcp => Transport::Tcp,
             config::Transport::Udp => Transport::Udp,
@@ -62,10 +67,7 @@ pub(crate) fn start_cameras(
         };
         let driver = driver
             .with_context(|| format!("camera {}: no driver for {source}", configured.name))?;
-        let dialer: Arc<dyn Dialer> = match &configured.via {
-            Some(agent) => gateway.dialer(agent.as_str()),
-            None => Arc::new(Direct),
-        };
+        let dialer = dialer(configured, gateway);
         let stream = hub.add(camera.name.clone());
         let supervisor =
             drivers::supervise(driver.into(), camera, dialer, stream, shutdown.clone());
@@ -102,14 +104,25 @@ pub(crate) async fn bind_raw(
     Ok(listeners)
 }
 
+/// What reaches a camera.
+fn dialer(camera: &config::Camera, gateway: &Gateway) -> Arc<dyn Dialer> {
+    match &camera.via {
+        Some(agent) => gateway.dialer(agent.as_str()),
+        None => Arc::new(Direct),
+    }
+}
+
 /// The configured cameras, as the API shows them.
-pub(crate) fn camera_infos(config: &Config) -> Vec<CameraInfo> {
-    let info = |camera: &config::Camera| CameraInfo {
-        name: camera.name.to_string(),
-        kind: camera.source.scheme.as_str().to_owned(),
-        via: camera.via.as_ref().map(ToString::to_string),
-        source: camera.source.to_string(),
-        autoplay: true,
+pub(crate) fn camera_infos(config: &Config, gateway: &Gateway) -> anyhow::Result<Vec<CameraInfo>> {
+    let info = |camera: &config::Camera| {
+        Ok(CameraInfo {
+            name: camera.name.to_string(),
+            kind: camera.source.scheme.as_str().to_owned(),
+            via: camera.via.as_ref().map(ToString::to_string),
+            source: camera.source.to_string(),
+            autoplay: true,
+            settings: Settings::of(camera, dialer(camera, gateway))?,
+        })
     };
     config.cameras.iter().map(info).collect()
 }

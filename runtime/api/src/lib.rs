@@ -17,6 +17,7 @@ mod original;
 mod patience;
 mod problem;
 mod routes;
+mod settings;
 mod state;
 mod stills;
 mod takeover;
@@ -29,4 +30,4 @@ pub use listener::{
     serve_with,
 };
 pub use routes::router;
-pub use state::{Addresses, AppState, CameraInfo, Parts, Readiness};
+pub use state::{Addresses, AppState, CameraInfo, Parts, Readiness, Settings, SettingsError};

@@ -35,6 +35,7 @@ fn add_stream(text: &mut MetricsText, stream: &Stream) {
     text.add(&names::STREAM_BYTES, &[camera], statistics.bytes);
     text.add(&names::STREAM_FPS, &[camera], statistics.fps);
     text.add(&names::STREAM_TIME_JUMPS, &[camera], statistics.time_jumps);
+    text.add(&names::STREAM_DAMAGED, &[camera], statistics.damaged);
     if let Some(interval) = statistics.keyframe_interval {
         text.add(
             &names::STREAM_KEYFRAME_INTERVAL,

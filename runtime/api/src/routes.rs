@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
 use crate::{
-    AppState, CameraInfo, Peer, a9, agents, assets, changes, guard, metrics, original, stills,
-    viewing,
+    AppState, CameraInfo, Peer, a9, agents, assets, changes, guard, metrics, original, settings,
+    stills, viewing,
 };
 
 /// All routes over `state`, behind the checks that every request must pass.
@@ -27,6 +27,10 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/a9/{uid}/accept", post(a9::accept))
         .route("/api/v1/a9/{uid}/forget", post(a9::forget))
         .route("/api/v1/a9/{uid}/command", post(a9::command))
+        .route(
+            "/api/v1/cameras/{name}/control",
+            get(settings::control).post(settings::control),
+        )
         .route("/agents/{id}/control", post(original::control))
         .route("/tunnels/{id}/restart", post(original::restart))
         .route_layer(from_fn_with_state(state.clone(), guard::changes));
@@ -44,6 +48,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/cameras/{name}/snapshot.jpg", get(stills::snapshot))
         .route("/api/stream.mjpeg", get(viewing::go2rtc_stream))
         .route("/api/frame.jpeg", get(stills::frame))
+        .route("/api/v1/cameras/{name}/status", get(settings::status))
         .route("/api/v1/agents", get(agents::agents))
         .route("/api/v1/agents/{name}", get(agents::agent))
         .route("/api/v1/agents/{name}/log", get(changes::log))

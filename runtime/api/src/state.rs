@@ -1,10 +1,13 @@
 //! What the routes know: the hub, what the configuration says, and who else answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hub::Hub;
 use outputs::mjpeg::Mjpeg;
 use outputs::mse::Mse;
@@ -24,6 +27,29 @@ pub struct CameraInfo {
     pub source: String,
     /// Whether a page may start it just by showing it; false spares a battery.
     pub autoplay: bool,
+    /// Its own settings, where they can be reached.
+    pub settings: Option<Arc<dyn Settings>>,
+}
+
+/// The settings of one camera, as the API sees them.
+pub trait Settings: fmt::Debug + Send + Sync {
+    /// The names of those that may be changed.
+    fn allowed(&self) -> &[String];
+
+    /// The camera's own JSON of what is set.
+    fn status(&self) -> BoxFuture<'_, Result<Bytes, SettingsError>>;
+
+    /// Sets one of those that may be changed.
+    fn set<'a>(&'a self, name: &'a str, value: i32) -> BoxFuture<'a, Result<(), SettingsError>>;
+}
+
+/// Why a camera's settings cannot be read or changed; the text says it in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// The camera did not answer in time.
+    TimedOut(String),
+    /// The camera cannot be reached, or refuses.
+    Refused(String),
 }
 
 /// The addresses that answers name.

@@ -168,6 +168,8 @@ pub(crate) struct CameraView {
     received_bytes: u64,
     reconnects: u64,
     reconnects_by_reason: BTreeMap<&'static str, u64>,
+    damaged: u64,
+    settings: Option<Vec<String>>,
     urls: UrlsView,
 }
 
@@ -242,6 +244,11 @@ impl CameraView {
             time_to_first_picture_ms: status.time_to_first_picture.map(millis),
             received_bytes: statistics.bytes,
             reconnects: statistics.reconnects.values().sum(),
+            damaged: statistics.damaged,
+            settings: camera
+                .settings
+                .as_ref()
+                .map(|settings| settings.allowed().to_vec()),
             urls: UrlsView {
                 rtsp: format!("{rtsp_base}/{}", camera.name),
                 ws: (!is_jpeg || is_unknown).then(|| format!("{page}/ws")),

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     /// A source alone, or the section in full.
     SourceOr(&'static Section),
     List(&'static Section),
+    /// Plain words, one or several.
+    Words,
 }
 
 pub(crate) static ROOT: Section = Section {
@@ -231,6 +233,41 @@ pub(crate) static CAMERA: Section = Section {
             kind: Kind::OneOf(&["continuous", "single"]),
             default: Some("continuous"),
             about: "What a silent viewer of `raw` gets: pictures back to back until it leaves, or the newest one and then the end of the connection.",
+        },
+        Key {
+            name: "interval",
+            kind: Kind::Duration,
+            default: Some(""),
+            about: "JPEG cameras: least time between two pictures. Stills (`http://`) are asked for every `200ms` unless this says otherwise; a camera that sends one picture per connection is called again at once; of one that sends by itself, pictures that come sooner are left out.",
+        },
+        Key {
+            name: "timeout",
+            kind: Kind::Duration,
+            default: Some("5s"),
+            about: "How long no picture or sound may come before the connection to the camera is given up and made anew.",
+        },
+        Key {
+            name: "control",
+            kind: Kind::SourceOr(&CONTROL),
+            default: Some(""),
+            about: "The settings of an ESP32 camera, for the dashboard and for `/api/v1/cameras/NAME/status` and `/control`.",
+        },
+    ],
+};
+
+pub(crate) static CONTROL: Section = Section {
+    keys: &[
+        Key {
+            name: "source",
+            kind: Kind::Source,
+            default: None,
+            about: "Where the camera's settings are, such as `http://192.168.1.101`: `/status` and `/control` there, as in CameraWebServer. It is reached as the camera is (`via`), with the camera's login unless it has its own.",
+        },
+        Key {
+            name: "allow",
+            kind: Kind::Words,
+            default: Some("the settings of the picture"),
+            about: "The settings that may be changed, such as `[framesize, quality, hmirror]`. All others are refused.",
         },
     ],
 };

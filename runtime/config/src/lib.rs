@@ -154,6 +154,14 @@ pub struct Camera {
     pub raw: Option<SocketAddr>,
     /// What a silent viewer gets there.
     pub raw_mode: RawMode,
+    /// Least time between two pictures of a JPEG camera, if it is set.
+    #[serde(serialize_with = "as_duration_text_or_null")]
+    pub interval: Option<Duration>,
+    /// How long no media may come before the upstream is made anew.
+    #[serde(serialize_with = "as_duration_text")]
+    pub timeout: Duration,
+    /// Its settings, if it has some that can be reached.
+    pub control: Option<Control>,
 }
 
 /// What a viewer of the raw listener that says nothing gets.
@@ -165,6 +173,15 @@ pub enum RawMode {
     Continuous,
     /// The newest picture, and then the end.
     Single,
+}
+
+/// Where the settings of an ESP32 camera are, and which may be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Control {
+    /// An `http://` source without a path. The camera's login is laid over it if it has none.
+    pub source: Source,
+    /// The settings that may be changed.
+    pub allow: Vec<String>,
 }
 
 /// How an RTSP camera sends its media.
@@ -313,6 +330,17 @@ impl Config {
                     camera.name
                 ));
             }
+            let Some(address) = camera.awaited_at().filter(is_wide) else {
+                continue;
+            };
+            let has_password =
+                camera.source.scheme.has_password_alone() && camera.source.credentials.is_some();
+            if !has_password && !camera.source.path.contains("from=") {
+                warnings.push(format!(
+                    "camera {} is awaited on {address}: anyone who can reach that port can send pictures in its place. ?from=ADDRESS in its source admits one address only.",
+                    camera.name
+                ));
+            }
         }
         if let Some(way) = &self.rtsp.passthrough
             && way.is_for_anyone
@@ -346,9 +374,54 @@ impl Config {
     }
 }
 
+impl Control {
+    /// The settings that may be changed if nothing is said: those of the picture and its light. What
+    /// restarts the camera, or writes or clears its memory, must be named.
+    pub const ALLOW: &[&str] = &[
+        "framesize",
+        "quality",
+        "brightness",
+        "contrast",
+        "saturation",
+        "sharpness",
+        "special_effect",
+        "wb_mode",
+        "awb",
+        "awb_gain",
+        "aec",
+        "aec2",
+        "ae_level",
+        "aec_value",
+        "agc",
+        "agc_gain",
+        "gainceiling",
+        "bpc",
+        "wpc",
+        "raw_gma",
+        "lenc",
+        "hmirror",
+        "vflip",
+        "dcw",
+        "colorbar",
+        "led_intensity",
+        "lamp",
+        "rotate",
+        "min_frame_time",
+    ];
+}
+
 impl Camera {
     /// How long the upstream is kept after the last viewer left, if nothing is said.
     pub const IDLE: Duration = Duration::from_secs(10);
+
+    /// How long no media may come before the upstream is made anew, if nothing is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Where it is awaited, if it comes to this machine by itself.
+    #[must_use]
+    pub fn awaited_at(&self) -> Option<SocketAddr> {
+        self.source.awaited_at()
+    }
 }
 
 impl Transport {
@@ -374,6 +447,13 @@ fn as_text_or_null<S: Serializer>(
         .as_ref()
         .map(ToString::to_string)
         .serialize(serializer)
+}
+
+fn as_duration_text_or_null<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(duration::format).serialize(serializer)
 }
 
 fn as_duration_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,7 +14,12 @@ use crate::problem::{Position, Problem};
 use crate::secret::Secret;
 use crate::source::{self, Credentials, Scheme, Source};
 use crate::tree::{Entry, Node, Value};
-use crate::{A9, Camera, Config, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration};
+use crate::{
+    A9, Camera, Config, Control, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration,
+};
+
+/// Bytes of password in the handshake of a camera that pushes over UDP.
+const HANDSHAKE_PASSWORD: usize = 8;
 
 /// Longest text from the file that a message quotes.
 const MAX_QUOTED: usize = 60;
@@ -268,18 +273,36 @@ impl Reader {
         let password = value("password").and_then(|(node, path)| self.secret(node, &path));
         let transport = value("transport")
             .map(|(node, path)| (node.at, self.value(node, &path, parse_transport)));
-        let idle = value("idle").and_then(|(node, path)| self.value(node, &path, duration::parse));
         let raw = value("raw").and_then(|(node, path)| self.value(node, &path, parse_listen));
         let raw_mode =
             value("raw_mode").and_then(|(node, path)| self.value(node, &path, parse_raw_mode));
+        let mut time =
+            |key| value(key).and_then(|(node, path)| self.value(node, &path, duration::parse));
+        let (idle, interval, timeout) = (time("idle"), time("interval"), time("timeout"));
+        if timeout.is_some_and(|timeout| timeout.is_zero())
+            && let Some((node, path)) = value("timeout")
+        {
+            self.problem(node.at, format!("{path}: expected more than 0s"));
+        }
+        let control = value("control").and_then(|(node, path)| self.control(node, &path));
         if let (Some(agent), Some((at, Some(Transport::Udp)))) = (&via, &transport) {
             self.problem(*at, format!("{path}.transport: expected tcp, found udp: the tunnel to agent {agent} carries connections, not datagrams"));
         }
         let mut source = source?;
-        match with_keys(source.credentials.take(), user, password) {
+        if source.scheme.listens()
+            && via.is_some()
+            && let Some((node, path)) = value("via")
+        {
+            self.problem(node.at, format!(
+                "{path}: a {}:// camera connects to this machine by itself, so no agent can fetch it: take out via, and let the camera send to this machine",
+                source.scheme.as_str()
+            ));
+        }
+        match with_keys(source.scheme, source.credentials.take(), user, password) {
             Ok(credentials) => source.credentials = credentials,
             Err(message) => self.problem(entry.key_at, format!("{path}: {message}")),
         }
+        let login = source.credentials.clone();
         Some(Camera {
             name: name?,
             source,
@@ -288,7 +311,80 @@ impl Reader {
             idle: idle.unwrap_or(Camera::IDLE),
             raw,
             raw_mode: raw_mode.unwrap_or_default(),
+            interval,
+            timeout: timeout.unwrap_or(Camera::TIMEOUT),
+            control: control.map(|mut control| {
+                let own = control.source.credentials.take();
+                control.source.credentials = own.or_else(|| login.clone());
+                control
+            }),
         })
+    }
+
+    fn control(&mut self, node: &Node, path: &str) -> Option<Control> {
+        let fields = match &node.value {
+            Value::Scalar(_) => Fields::from([("source", node)]),
+            Value::Map(_) => self.section(node, path, &keys::CONTROL)?,
+            Value::Null | Value::List(_) => {
+                self.expected(
+                    node,
+                    path,
+                    "a source such as \"http://192.168.1.101\" or keys",
+                );
+                return None;
+            }
+            Value::Broken => return None,
+        };
+        let Some(source) = fields.get("source") else {
+            self.problem(
+                node.at,
+                format!("{path} has no source; expected one such as http://192.168.1.101"),
+            );
+            return None;
+        };
+        let source = self.value(source, path, |text| {
+            let source = Source::from_str(text).map_err(|error| error.to_string())?;
+            if source.scheme != Scheme::Http || !matches!(source.path.as_str(), "" | "/") {
+                return Err("expected where the camera's own page is, such as http://192.168.1.101, without a path".into());
+            }
+            Ok(source)
+        });
+        let allow = match fields.get("allow") {
+            Some(node) => self.words(node, &format!("{path}.allow")),
+            None => Control::ALLOW.iter().map(|&name| name.to_owned()).collect(),
+        };
+        Some(Control {
+            source: source?,
+            allow,
+        })
+    }
+
+    /// A list of plain words, or one alone.
+    fn words(&mut self, node: &Node, path: &str) -> Vec<String> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Scalar(_) => std::slice::from_ref(node),
+            Value::Null | Value::Broken => &[],
+            Value::Map(_) => {
+                self.expected(node, path, "a list of words");
+                &[]
+            }
+        };
+        let mut words = Vec::new();
+        for item in items {
+            words.extend(self.value(item, path, |text| {
+                let is_word = !text.is_empty()
+                    && text.len() <= MAX_QUOTED
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                is_word.then(|| text.to_owned()).ok_or_else(|| {
+                    format!(
+                        "expected the name of a setting such as framesize, found \"{}\"",
+                        quoted(text)
+                    )
+                })
+            }));
+        }
+        words
     }
 
     fn forwards(&mut self, node: Option<&&Node>) -> Vec<Forward> {
@@ -382,6 +478,31 @@ impl Reader {
                     add(self, format!("a9.{key}"), address, at);
                 }
             }
+        }
+        let camera_at = |name: &str| inner(fields.get("cameras"), name).unwrap_or_default();
+        let mut awaited: Vec<&Camera> = Vec::new();
+        for camera in &config.cameras {
+            let Some(address) = camera.awaited_at() else {
+                continue;
+            };
+            let at = camera_at(camera.name.as_str());
+            let path = format!("cameras.{}", camera.name);
+            let scheme = camera.source.scheme;
+            let mut same = awaited.iter().filter(|other| {
+                other.source.scheme == scheme && other.awaited_at() == Some(address)
+            });
+            // Cameras that are told apart by their own addresses share a port.
+            match same.clone().find(|other| other.source.path == camera.source.path) {
+                Some(other) => self.problem(at, format!(
+                    "{path}: camera {} is awaited on {address} already; name each camera's own address with ?from=ADDRESS, or give each a port",
+                    other.name
+                )),
+                None if same.next().is_none() && scheme == Scheme::JpegPush => {
+                    add(self, path, address, at);
+                }
+                None => {}
+            }
+            awaited.push(camera);
         }
         let Some(Value::List(items)) = fields.get("forwards").map(|node| &node.value) else {
             return;
@@ -641,6 +762,7 @@ fn parse_raw_mode(text: &str) -> Result<RawMode, String> {
 
 /// Lays the separate keys over what the URL has.
 fn with_keys(
+    scheme: Scheme,
     url: Option<Credentials>,
     user: Option<String>,
     password: Option<Secret>,
@@ -650,10 +772,19 @@ fn with_keys(
     }
     let (url_user, url_password) =
         url.map_or((None, None), |url| (Some(url.user), Some(url.password)));
-    let Some(user) = user.or(url_user) else {
-        return Err("there is a password but no user".into());
+    let user = match user.or(url_user) {
+        Some(user) => user,
+        None if scheme.has_password_alone() => String::new(),
+        None => return Err("there is a password but no user".into()),
     };
     let password = password.or(url_password).unwrap_or_default();
+    if scheme.has_password_alone() && password.reveal().len() != HANDSHAKE_PASSWORD {
+        return Err(format!(
+            "the password of a {}:// camera has {HANDSHAKE_PASSWORD} characters (the library's own is ESP32CAM); this one has {}",
+            scheme.as_str(),
+            password.reveal().len()
+        ));
+    }
     source::check_credentials(&user, password.reveal())?;
     Ok(Some(Credentials { user, password }))
 }

@@ -105,6 +105,8 @@ fn rows(out: &mut String, prefix: &str, section: &Section) {
         let default = match key.default {
             None => "must be given".to_owned(),
             Some("") => "none".to_owned(),
+            // Words that say what holds; a value has no blanks.
+            Some(default) if default.contains(' ') => default.to_owned(),
             Some(default) => format!("`{default}`"),
         };
         let _ = writeln!(
@@ -132,7 +134,8 @@ fn nested_rows(out: &mut String, path: &str, kind: &Kind) {
         | Kind::Duration
         | Kind::Source
         | Kind::Agent
-        | Kind::OneOf(_) => {}
+        | Kind::OneOf(_)
+        | Kind::Words => {}
     }
 }
 
@@ -157,6 +160,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Named(name, kind) => format!("{name} → {}", describe(kind)),
         Kind::SourceOr(_) => "URL or keys".into(),
         Kind::List(_) => "list".into(),
+        Kind::Words => "list of words".into(),
     }
 }
 
@@ -198,7 +202,8 @@ fn key_schema(key: &Key) -> Value {
     let mut schema = kind_schema(&key.kind);
     if let Value::Object(fields) = &mut schema {
         fields.insert("description".into(), key.about.into());
-        if let Some(default) = key.default.filter(|default| !default.is_empty()) {
+        let is_value = |default: &&str| !default.is_empty() && !default.contains(' ');
+        if let Some(default) = key.default.filter(is_value) {
             fields.insert("default".into(), default.into());
         }
         if matches!(key.kind, Kind::Section(_) | Kind::Named(..) | Kind::List(_)) {
@@ -236,6 +241,7 @@ fn kind_schema(kind: &Kind) -> Value {
             json!({ "anyOf": [kind_schema(&Kind::Source), section_schema(section)] })
         }
         Kind::List(section) => json!({ "type": "array", "items": section_schema(section) }),
+        Kind::Words => json!({ "type": "array", "items": { "type": "string" } }),
     }
 }
 

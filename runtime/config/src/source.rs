@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use dialer::Target;
@@ -42,6 +42,8 @@ macro_rules! schemes {
 schemes! {
     Rtsp = "rtsp", port 554;
     JpegTcp = "jpeg+tcp", port 1234;
+    JpegPush = "jpeg+push", port 4444;
+    JpegUdp = "jpeg+udp", port 8081;
     MjpegHttp = "mjpeg+http", port 80;
     Http = "http", port 80;
     A9 = "a9", port 6123;
@@ -49,14 +51,21 @@ schemes! {
 
 /// Schemes that have a meaning in Eyelet but no driver yet; they get another message than a typing
 /// error does.
-const WITHOUT_DRIVER: [&str; 6] = [
-    "rtsps",
-    "reolink",
-    "reolink+uid",
-    "jpeg+push",
-    "jpeg+udp",
-    "https",
-];
+const WITHOUT_DRIVER: [&str; 4] = ["rtsps", "reolink", "reolink+uid", "https"];
+
+impl Scheme {
+    /// Whether such a camera comes to this machine, and the source names where it is awaited.
+    #[must_use]
+    pub fn listens(self) -> bool {
+        matches!(self, Self::JpegPush | Self::JpegUdp)
+    }
+
+    /// Whether a login of this protocol has a password and no user.
+    #[must_use]
+    pub fn has_password_alone(self) -> bool {
+        matches!(self, Self::JpegUdp)
+    }
+}
 
 /// User and password for a camera.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -117,6 +126,18 @@ impl Source {
         )
     }
 
+    /// Where a camera of this source is awaited, if it comes to this machine by itself.
+    #[must_use]
+    pub fn awaited_at(&self) -> Option<SocketAddr> {
+        let ip = match self.target.host.as_str() {
+            "localhost" => IpAddr::from(Ipv4Addr::LOCALHOST),
+            host => host.parse().ok()?,
+        };
+        self.scheme
+            .listens()
+            .then_some(SocketAddr::new(ip, self.target.port))
+    }
+
     fn authority(&self) -> String {
         let text = self.target.to_string();
         match text.strip_suffix(&format!(":{}", self.scheme.default_port())) {
@@ -147,6 +168,9 @@ impl FromStr for Source {
                 .unwrap_or(host_and_path.len()),
         );
         let (host, port) = split_host(authority).ok_or_else(|| no_host(scheme))?;
+        if scheme.listens() {
+            check_listening(scheme, host, path)?;
+        }
         if path.contains('#') {
             return Err(SourceError(
                 "unexpected \"#\" in the path of the source; write %23 if the camera wants it (options after # belong to other programs)".into(),
@@ -321,6 +345,43 @@ fn no_host(scheme: Scheme) -> SourceError {
         scheme.as_str(),
         scheme.default_port()
     ))
+}
+
+/// A source that is awaited names an address of this machine, and at most whom to expect.
+fn check_listening(scheme: Scheme, host: &str, path: &str) -> Result<(), SourceError> {
+    let name = scheme.as_str();
+    if host != "localhost" && host.parse::<IpAddr>().is_err() {
+        return Err(SourceError(format!(
+            "{name}:// names where this machine waits for the camera: expected an address such as 0.0.0.0 (all of this machine's), found a name"
+        )));
+    }
+    let (path, options) = path.split_once('?').unwrap_or((path, ""));
+    if !matches!(path, "" | "/") {
+        return Err(SourceError(format!(
+            "{name}:// has no path: a camera that connects by itself names none"
+        )));
+    }
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("from", address)) if address.parse::<IpAddr>().is_ok() => {}
+            Some(("from", _)) => {
+                return Err(SourceError(
+                    "from= names the camera's address, such as ?from=192.168.1.50".into(),
+                ));
+            }
+            _ => {
+                return Err(SourceError(format!(
+                    "{name}:// has one option, ?from=ADDRESS, the only address to take pictures from{}",
+                    if scheme.has_password_alone() {
+                        "; its password stands under the key password"
+                    } else {
+                        ""
+                    }
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_credentials(userinfo: &str) -> Result<Credentials, SourceError> {
@@ -577,6 +638,17 @@ mod tests {
             ("rtsp://10.0.0.9:70000/x", "expected a host"),
             ("rtsp://10.0.0.9/x#backchannel=0", "unexpected \"#\""),
             ("rtsp://a:b%0d%0a@10.0.0.9", "control characters"),
+            ("jpeg+push://camera.local:4444", "found a name"),
+            ("jpeg+push://0.0.0.0:4444/stream", "has no path"),
+            ("jpeg+push://0.0.0.0:4444?form=10.0.0.9", "one option"),
+            (
+                "jpeg+udp://0.0.0.0?from=porch",
+                "such as ?from=192.168.1.50",
+            ),
+            (
+                "jpeg+udp://0.0.0.0?password=s3cret",
+                "under the key password",
+            ),
         ] {
             let error = text.parse::<Source>().unwrap_err().to_string();
             assert!(

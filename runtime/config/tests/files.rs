@@ -68,6 +68,44 @@ fn cameras_keep_the_order_of_the_file_and_the_case_of_their_names() {
 }
 
 #[test]
+fn cameras_that_come_by_themselves_share_a_port_if_they_can_be_told_apart() {
+    let config = good(
+        "cameras:\n  a: jpeg+push://0.0.0.0:4444?from=10.0.0.1\n  b: jpeg+push://0.0.0.0:4444?from=10.0.0.2\n  \
+         c: { source: 'jpeg+udp://0.0.0.0', password: ESP32CAM, interval: 500ms, timeout: 20s }\n",
+    );
+    let c = &config.cameras[2];
+    assert_eq!(c.awaited_at().unwrap().to_string(), "0.0.0.0:8081");
+    assert_eq!(c.interval, Some(Duration::from_millis(500)));
+    assert_eq!(c.timeout, Duration::from_secs(20));
+    assert_eq!(c.source.to_string(), "jpeg+udp://:***@0.0.0.0");
+    assert_eq!(config.warnings(), [""; 0]);
+
+    for (text, part) in [
+        (
+            "cameras:\n  a: jpeg+push://0.0.0.0\n  b: jpeg+push://0.0.0.0:4444\n",
+            "eyelet.yaml:3:6: cameras.b: camera a is awaited on 0.0.0.0:4444 already; name each",
+        ),
+        (
+            "rtsp: { listen: '127.0.0.1:4444' }\ncameras: { a: 'jpeg+push://127.0.0.1' }\n",
+            "cameras.a: 127.0.0.1:4444 is taken by rtsp.listen already",
+        ),
+        (
+            "cameras: { a: { source: 'jpeg+push://0.0.0.0', via: shed } }\n",
+            "cameras.a.via: a jpeg+push:// camera connects to this machine by itself",
+        ),
+        (
+            "cameras: { a: { source: 'jpeg+udp://0.0.0.0', password: short } }\n",
+            "has 8 characters",
+        ),
+    ] {
+        let found = problems(text).join("\n");
+        assert!(found.contains(part), "{text}: {found}");
+    }
+    let open = good("cameras: { a: 'jpeg+push://0.0.0.0:4444' }");
+    assert!(open.warnings()[0].contains("anyone who can reach that port"));
+}
+
+#[test]
 fn json_is_read_too() {
     let config = good(
         r#"{"http": {"listen": "localhost:9000", "public": "cam.example.com"},

@@ -51,6 +51,17 @@ pub enum DriverError {
         /// How long it had.
         after: Duration,
     },
+    /// The connection stands, and the camera does not say a word.
+    #[error("the camera is silent: {0}")]
+    Silent(String),
+    /// A camera that connects by itself has not come.
+    #[error("no pictures come in on {listen}: {why}")]
+    Absent {
+        /// Where it is awaited.
+        listen: String,
+        /// What is known about it.
+        why: String,
+    },
     /// The camera closed the session.
     #[error("the camera ended the session: {0}")]
     Closed(String),
@@ -99,12 +110,12 @@ impl DriverError {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable { .. } => Reason::Unreachable,
+            Self::Unreachable { .. } | Self::Absent { .. } => Reason::Unreachable,
             Self::Login { .. } => Reason::Login,
             Self::NotFound { .. } => Reason::NotFound,
             Self::Unsupported(_) | Self::Configuration(_) => Reason::Unsupported,
             Self::Protocol(_) | Self::Publish(_) => Reason::Protocol,
-            Self::Stalled(_) | Self::TimedOut { .. } => Reason::Stalled,
+            Self::Stalled(_) | Self::TimedOut { .. } | Self::Silent(_) => Reason::Stalled,
             Self::Closed(_) => Reason::Closed,
         }
     }

@@ -13,6 +13,7 @@ mod jpeg;
 mod mjpeg_http;
 mod probe;
 mod rtsp;
+mod settings;
 mod supervisor;
 #[cfg(test)]
 mod testing;
@@ -27,12 +28,19 @@ use tokio_util::sync::CancellationToken;
 pub use camera::{Camera, Transport};
 pub use error::{DriverError, Reason};
 pub use probe::{Report, probe};
+pub use settings::Settings;
 pub use supervisor::supervise;
 
 /// The camera side of one protocol.
 pub trait Driver: Send + Sync {
     /// The protocol's name, a noun: "rtsp".
     fn protocol(&self) -> &'static str;
+
+    /// Whether the camera comes to this machine and sends when it likes. Its session then runs as
+    /// long as the program, watched or not, and says by [`Publisher::pause`] when the camera is away.
+    fn listens(&self) -> bool {
+        false
+    }
 
     /// Runs one session until the camera ends it, it fails, or `context.shutdown` is told.
     ///
@@ -57,7 +65,14 @@ pub struct DriverContext {
 }
 
 /// The URL schemes that have a driver.
-pub const SCHEMES: &[&str] = &["rtsp", "jpeg+tcp", "mjpeg+http", "http"];
+pub const SCHEMES: &[&str] = &[
+    "rtsp",
+    "jpeg+tcp",
+    "jpeg+push",
+    "jpeg+udp",
+    "mjpeg+http",
+    "http",
+];
 
 /// The driver for a URL scheme.
 #[must_use]
@@ -65,6 +80,8 @@ pub fn driver(scheme: &str) -> Option<Box<dyn Driver>> {
     match scheme {
         "rtsp" => Some(Box::new(rtsp::Rtsp)),
         "jpeg+tcp" => Some(Box::new(jpeg::JpegTcp)),
+        "jpeg+push" => Some(Box::new(jpeg::JpegPush)),
+        "jpeg+udp" => Some(Box::new(jpeg::JpegUdp)),
         "mjpeg+http" => Some(Box::new(mjpeg_http::MjpegHttp {
             scheme: "mjpeg+http",
         })),

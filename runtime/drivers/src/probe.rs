@@ -53,7 +53,14 @@ pub async fn probe(
                 .await;
         };
         if tokio::time::timeout(patience, first).await.is_err() {
-            return Err(DriverError::Stalled(patience));
+            return Err(match stream.status().error {
+                // The driver waits for the camera, and says what it has seen of it.
+                Some(why) => DriverError::Absent {
+                    listen: camera.url.authority().to_owned(),
+                    why,
+                },
+                None => DriverError::Stalled(patience),
+            });
         }
         let mut cursor = stream.ring().start_oldest();
         let mut tally = Tally::default();

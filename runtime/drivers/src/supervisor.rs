@@ -8,10 +8,6 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::{Camera, Driver, DriverContext, DriverError, Reason};
 
-/// Silence of the media that ends a session. Cameras send pictures at least once a second; a
-/// slower one would not be told from a dead one by anybody who looks at it.
-const STALL: Duration = Duration::from_secs(5);
-
 /// Time for the first media: login, and the wait for a keyframe of a camera with a long GOP.
 const FIRST_MEDIA: Duration = Duration::from_secs(20);
 
@@ -29,6 +25,9 @@ pub async fn supervise(
     stream: Arc<Stream>,
     shutdown: CancellationToken,
 ) {
+    // A camera that sends by itself costs nothing more for being heard, and its picture is there
+    // for the first who looks.
+    let _own = driver.listens().then(|| stream.lease());
     loop {
         tokio::select! {
             () = stream.wanted() => {}
@@ -67,7 +66,7 @@ async fn while_wanted(
         tokio::pin!(session);
         let outcome = tokio::select! {
             outcome = &mut session => outcome,
-            stalled = watch_media(stream) => Err(stalled),
+            stalled = watch_media(stream, camera.patience()), if !driver.listens() => Err(stalled),
             () = &mut unwanted => Ok(()),
             () = shutdown.cancelled() => Ok(()),
         };
@@ -122,7 +121,7 @@ fn unwanted_or(
 }
 
 /// Ends when no media has arrived for too long.
-async fn watch_media(stream: &Stream) -> DriverError {
+async fn watch_media(stream: &Stream, patience: Duration) -> DriverError {
     let started = stream.ring().head();
     let mut seen = started;
     let mut since = tokio::time::Instant::now();
@@ -133,7 +132,11 @@ async fn watch_media(stream: &Stream) -> DriverError {
             seen = head;
             since = tokio::time::Instant::now();
         }
-        let limit = if seen == started { FIRST_MEDIA } else { STALL };
+        let limit = if seen == started {
+            FIRST_MEDIA.max(patience)
+        } else {
+            patience
+        };
         if since.elapsed() >= limit {
             return DriverError::Stalled(limit);
         }

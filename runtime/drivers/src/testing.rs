@@ -35,6 +35,8 @@ pub(crate) fn camera(url: &str) -> Camera {
         password: None,
         transport: Transport::Tcp,
         idle: Duration::from_secs(10),
+        interval: None,
+        timeout: Camera::TIMEOUT,
     }
 }
 

@@ -52,6 +52,7 @@ pub struct Publisher {
     has_keyframe: bool,
     started: Instant,
     is_live: bool,
+    was_live: bool,
 }
 
 impl Publisher {
@@ -65,6 +66,7 @@ impl Publisher {
             has_keyframe: false,
             started: Instant::now(),
             is_live: false,
+            was_live: false,
         }
     }
 
@@ -129,11 +131,27 @@ impl Publisher {
             .push(Arc::new(Event::AccessUnit(unit, starts_readers)), received);
         if !self.is_live && self.has_media() {
             self.is_live = true;
-            self.stream
-                .set_time_to_first_picture(self.started.elapsed());
+            if !self.was_live {
+                self.was_live = true;
+                self.stream
+                    .set_time_to_first_picture(self.started.elapsed());
+            }
             self.stream.set_status(State::Live, None, None);
         }
         Ok(())
+    }
+
+    /// Says that no media comes though the session goes on: a camera that sends by itself is away.
+    /// The stream waits, for the reason `why`, until media comes again.
+    pub fn pause(&mut self, why: String) {
+        self.is_live = false;
+        self.stream.counters.session_started();
+        self.stream.set_status(State::Waiting, Some(why), None);
+    }
+
+    /// Counts pictures that came damaged and were left out.
+    pub fn count_damaged(&self, pictures: u64) {
+        self.stream.counters.count_damaged(pictures);
     }
 
     /// Whether a picture that can be decoded alone has come, or a sound where there are no pictures.

@@ -15,6 +15,8 @@ pub struct Statistics {
     pub bytes: u64,
     /// Times the camera's clock jumped and was set right.
     pub time_jumps: u64,
+    /// Pictures that came damaged (cut, torn, too large) and were left out.
+    pub damaged: u64,
     /// Pictures a second over the last window; 0 while nothing arrives.
     pub fps: f64,
     /// Payload bits a second over the last window, all tracks.
@@ -100,6 +102,7 @@ struct Inner {
     access_units: u64,
     bytes: u64,
     time_jumps: u64,
+    damaged: u64,
     window_started: Option<Instant>,
     window_pictures: u64,
     window_bytes: u64,
@@ -148,6 +151,10 @@ impl Counters {
         self.lock().time_jumps += 1;
     }
 
+    pub(crate) fn count_damaged(&self, pictures: u64) {
+        self.lock().damaged += pictures;
+    }
+
     pub(crate) fn count_reconnect(&self, reason: &'static str) {
         *self.lock().reconnects.entry(reason).or_default() += 1;
     }
@@ -163,6 +170,7 @@ impl Counters {
             access_units: inner.access_units,
             bytes: inner.bytes,
             time_jumps: inner.time_jumps,
+            damaged: inner.damaged,
             fps: fresh.map_or(0.0, |(_, fps, _)| fps),
             bitrate: fresh.map_or(0.0, |(.., bitrate)| bitrate),
             keyframe_interval: inner.keyframe_interval,

@@ -63,6 +63,8 @@ metrics! {
         "Time from the last start of the connection to the camera to its first picture, in seconds.";
     STREAM_TIME_JUMPS Counter "stream_time_jumps_total" ["camera"]
         "Times the camera's clock jumped and was set right.";
+    STREAM_DAMAGED Counter "stream_damaged_pictures_total" ["camera"]
+        "Pictures that came damaged from the camera (cut, torn, too large) and were left out.";
     UPSTREAM_RECONNECTS Counter "upstream_reconnects_total" ["camera", "reason"]
         "Connections to the camera that ended with an error, by reason.";
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::SamplingFactor;
 
+use crate::canvas::{Canvas, Colour};
 use crate::font;
 
 pub(crate) const WIDTH: u16 = 640;
@@ -12,7 +13,7 @@ pub(crate) const HEIGHT: u16 = 360;
 /// The quality of a cheap camera.
 const QUALITY: u8 = 70;
 /// Muted bars, easier on the eye than a test signal's.
-const BARS: [[u8; 3]; 8] = [
+pub(crate) const BARS: [Colour; 8] = [
     [0xe8, 0xe4, 0xda],
     [0xe9, 0xc4, 0x6a],
     [0x6f, 0xb7, 0xb5],
@@ -22,13 +23,13 @@ const BARS: [[u8; 3]; 8] = [
     [0x45, 0x7b, 0x9d],
     [0x26, 0x46, 0x53],
 ];
-const BAND: [u8; 3] = [0x14, 0x18, 0x20];
-const INK: [u8; 3] = [0xff, 0xf3, 0xcf];
-const FAINT: [u8; 3] = [0x8d, 0x97, 0xa5];
+const BAND: Colour = [0x14, 0x18, 0x20];
+const INK: Colour = [0xff, 0xf3, 0xcf];
+const FAINT: Colour = [0x8d, 0x97, 0xa5];
 
 /// The picture of the moment `wall` since 1970, as baseline JPEG in 4:2:0.
 pub(crate) fn picture(wall: Duration) -> Bytes {
-    let mut canvas = Canvas::new();
+    let mut canvas = Canvas::new(WIDTH, HEIGHT);
     let width = usize::from(WIDTH);
     for (at, colour) in BARS.into_iter().enumerate() {
         canvas.fill(at * width / 8, 0, width / 8, 240, colour);
@@ -45,52 +46,7 @@ pub(crate) fn picture(wall: Duration) -> Bytes {
     canvas.text(560, 266, 2, "UTC", FAINT);
     canvas.text(560, 300, 2, "JPEG", FAINT);
     canvas.text(560, 316, 2, "CAMERA", FAINT);
-    canvas.encode()
-}
-
-struct Canvas(Vec<u8>);
-
-impl Canvas {
-    fn new() -> Self {
-        Self(vec![0; usize::from(WIDTH) * usize::from(HEIGHT) * 3])
-    }
-
-    fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: [u8; 3]) {
-        let stride = usize::from(WIDTH);
-        let right = (x + width).min(stride);
-        for row in y..(y + height).min(usize::from(HEIGHT)) {
-            let Some(line) = self
-                .0
-                .get_mut((row * stride + x) * 3..(row * stride + right) * 3)
-            else {
-                return;
-            };
-            for dot in line.chunks_exact_mut(3) {
-                dot.copy_from_slice(&colour);
-            }
-        }
-    }
-
-    fn text(&mut self, mut x: usize, y: usize, scale: usize, text: &str, colour: [u8; 3]) {
-        for character in text.chars() {
-            for (row, dots) in font::glyph(character).into_iter().enumerate() {
-                for column in (0..font::WIDTH).filter(|at| dots & 0x10 >> at != 0) {
-                    self.fill(x + column * scale, y + row * scale, scale, scale, colour);
-                }
-            }
-            x += (font::WIDTH + 1) * scale;
-        }
-    }
-
-    fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(32 << 10);
-        let mut encoder = Encoder::new(&mut out, QUALITY);
-        encoder.set_sampling_factor(SamplingFactor::F_2_2);
-        encoder
-            .encode(&self.0, WIDTH, HEIGHT, ColorType::Rgb)
-            .expect("a picture of a fixed size always encodes");
-        out.into()
-    }
+    canvas.encode(QUALITY, SamplingFactor::F_2_2)
 }
 
 const _: () = assert!(font::HEIGHT * 8 + 266 <= HEIGHT as usize);

@@ -16,8 +16,10 @@
 
 mod a9;
 mod bars;
+mod canvas;
 mod chime;
 mod clip;
+mod esp32;
 mod fault;
 mod font;
 mod reolink;
@@ -25,6 +27,7 @@ mod rtsp;
 mod source;
 
 pub use a9::{A9Camera, A9Fault, A9FaultError, A9Profile, a9_picture};
+pub use esp32::{Esp32, Esp32Camera, Esp32Fault, Esp32FaultError, Esp32Port, Firmware};
 pub use fault::{Fault, FaultError, FaultKind};
 pub use reolink::{
     ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkModel, ReolinkServers,

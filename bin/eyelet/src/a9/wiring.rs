@@ -103,6 +103,7 @@ async fn follow(
                 via: None,
                 source: format!("a9://{uid}"),
                 autoplay: true,
+                settings: None,
             });
             let key = (uid.clone(), name.clone());
             if running.contains_key(&key) {
@@ -141,5 +142,7 @@ fn camera(uid: &str, name: &str) -> anyhow::Result<Camera> {
         password: None,
         transport: Transport::Tcp,
         idle: config::Camera::IDLE,
+        interval: None,
+        timeout: Camera::TIMEOUT,
     })
 }

@@ -7,5 +7,6 @@ mod listener;
 mod openapi;
 mod original;
 mod routes;
+mod settings;
 mod sockets;
 mod world;

@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use api::{Addresses, Agents, AppState, CameraInfo, Limits, Parts, Readiness};
+use api::{
+    Addresses, Agents, AppState, CameraInfo, Limits, Parts, Readiness, Settings, SettingsError,
+};
 use axum::extract::ws::WebSocket;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::{Hub, StreamName};
 use media::{AccessUnit, MediaTime, Track, Tracks};
@@ -171,6 +175,43 @@ fn a9() -> naxclow::Cloud {
     naxclow::Cloud::new(naxclow::Settings::default(), addresses, None, &configured).unwrap()
 }
 
+/// Settings of a camera that knows one, and a second that nobody may touch.
+#[derive(Debug)]
+pub(crate) struct Known {
+    allowed: Vec<String>,
+    quality: AtomicI32,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            allowed: vec!["quality".into(), "zoom".into()],
+            quality: AtomicI32::new(12),
+        }
+    }
+}
+
+impl Settings for Known {
+    fn allowed(&self) -> &[String] {
+        &self.allowed
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<Bytes, SettingsError>> {
+        let quality = self.quality.load(Ordering::Relaxed);
+        Box::pin(async move { Ok(format!("{{\"quality\":{quality}}}").into()) })
+    }
+
+    fn set<'a>(&'a self, name: &'a str, value: i32) -> BoxFuture<'a, Result<(), SettingsError>> {
+        Box::pin(async move {
+            if name != "quality" {
+                return Err(SettingsError::Refused("it answered 500".into()));
+            }
+            self.quality.store(value, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
 impl Gateway {
     pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
@@ -188,6 +229,8 @@ impl Gateway {
                 via: via.map(Into::into),
                 source: source.into(),
                 autoplay: true,
+                settings: (name == "porch")
+                    .then(|| Arc::new(Known::default()) as Arc<dyn Settings>),
             }
         };
         let cameras = vec![
@@ -379,7 +422,7 @@ pub(crate) fn publish_jpeg(hub: &Hub, name: &str) {
         .unwrap();
 }
 
-fn access_unit(time: i64, is_keyframe: bool, payload: bytes::Bytes) -> AccessUnit {
+fn access_unit(time: i64, is_keyframe: bool, payload: Bytes) -> AccessUnit {
     let received = std::time::Instant::now();
     AccessUnit {
         track: 0,

@@ -2,21 +2,20 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use dialer::{BoxIo, Target};
-use proto_jpeg::Scanner;
+use proto_jpeg::{Losses, Scanner};
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use super::pictures::{Pictures, excerpt};
+use super::{EXCERPT, MAX_JUNK, READ};
 use crate::{Camera, DriverContext, DriverError};
-
-/// Bytes taken at a time: a picture of a usual size in a few reads.
-const READ: usize = 64 << 10;
 
 /// Connections on end that may give no whole picture before the session counts as failed: a
 /// camera on a bad radio link cuts one now and then.
 const MAX_EMPTY: u32 = 3;
 
-/// Bytes without a picture after which it is plain that this is no JPEG camera.
-const MAX_JUNK: u64 = 2 * media::MAX_ACCESS_UNIT as u64;
+/// Silence that ends a connection. A camera that sends one picture per connection takes it first.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// First wait after a camera that gave pictures refuses the next connection: it may still be
 /// closing the last. It doubles up to [`LAST_REFUSAL`], then the session ends.
@@ -36,10 +35,15 @@ pub(super) async fn run(camera: &Camera, mut context: DriverContext) -> Result<(
 
 async fn pull(camera: &Camera, context: &mut DriverContext) -> Result<(), DriverError> {
     let target = target(camera)?;
-    let mut pictures = Pictures::new(&mut context.publisher);
+    let mut pictures = Pictures::new(&mut context.publisher, camera.interval);
+    let silence = SILENCE.max(camera.patience());
     let mut empty = 0;
     let mut refusal = None;
+    let mut due = Instant::now();
     loop {
+        tokio::time::sleep_until(due).await;
+        // Nothing is made up for: a call that comes late moves those that follow.
+        due = (due + camera.interval.unwrap_or_default()).max(Instant::now());
         let mut io = match context.dialer.connect(&target).await {
             Ok(io) => io,
             Err(source) => {
@@ -56,13 +60,19 @@ async fn pull(camera: &Camera, context: &mut DriverContext) -> Result<(), Driver
                 continue;
             }
         };
-        let connection = receive(&mut io, &mut pictures).await?;
+        let connection = receive(&mut io, &mut pictures, silence).await?;
         if connection.pictures > 0 {
             empty = 0;
             refusal = Some(FIRST_REFUSAL);
-            // A camera that sends one picture per connection is called again at once: the camera
-            // itself sets the pace.
+            // A camera that sends one picture per connection is called again at once, or after its
+            // interval: the camera itself sets the pace.
             continue;
+        }
+        if connection.is_silent && connection.bytes == 0 {
+            return Err(DriverError::Silent(format!(
+                "{target} took the connection and sent nothing for {} s. Is this the port for pictures (usually 1234)? A camera that waits to be asked speaks HTTP or RTSP (mjpeg+http://, rtsp://); one that serves somebody else lets others wait",
+                silence.as_secs()
+            )));
         }
         empty += 1;
         if empty >= MAX_EMPTY {
@@ -78,6 +88,7 @@ struct Connection {
     bytes: u64,
     first: BytesMut,
     broke: Option<std::io::Error>,
+    is_silent: bool,
 }
 
 impl Connection {
@@ -85,6 +96,7 @@ impl Connection {
     fn nothing(&self) -> DriverError {
         let ended = match &self.broke {
             Some(error) => format!("the connection broke ({error})"),
+            None if self.is_silent => "the camera fell silent".to_owned(),
             None => "the camera closed the connection".to_owned(),
         };
         DriverError::Closed(match self.bytes {
@@ -100,30 +112,44 @@ impl Connection {
     }
 }
 
-/// Publishes what comes until the camera closes.
-async fn receive(io: &mut BoxIo, pictures: &mut Pictures<'_>) -> Result<Connection, DriverError> {
+/// Publishes what comes until the camera closes, or has been silent for too long.
+async fn receive(
+    io: &mut BoxIo,
+    pictures: &mut Pictures<'_>,
+    silence: Duration,
+) -> Result<Connection, DriverError> {
     let mut connection = Connection::default();
     let mut scanner = Scanner::default();
+    let mut losses = Losses::default();
     let mut buf = BytesMut::with_capacity(READ);
     loop {
         buf.clear();
-        match io.read_buf(&mut buf).await {
-            Ok(0) => break,
-            Ok(len) => connection.bytes += len as u64,
-            Err(error) => {
+        match tokio::time::timeout(silence, io.read_buf(&mut buf)).await {
+            Ok(Ok(0)) => break,
+            Ok(Ok(len)) => connection.bytes += len as u64,
+            Ok(Err(error)) => {
                 connection.broke = Some(error);
                 break;
             }
+            Err(_) => {
+                connection.is_silent = true;
+                break;
+            }
         }
-        if connection.first.len() < 24 {
+        if connection.first.len() < EXCERPT {
             connection.first.extend_from_slice(&buf);
-            connection.first.truncate(24);
+            connection.first.truncate(EXCERPT);
         }
         scanner.feed(&buf);
         while let Some(picture) = scanner.poll() {
-            pictures.publish(picture)?;
-            connection.pictures += 1;
+            // The first was called for when its time had come; those behind it come by themselves.
+            let is_picture = match connection.pictures {
+                0 => pictures.publish(picture)?,
+                _ => pictures.offer(picture)?,
+            };
+            connection.pictures += u64::from(is_picture);
         }
+        pictures.count_losses(scanner.losses(), &mut losses);
         if connection.pictures == 0 && connection.bytes > MAX_JUNK {
             return Err(DriverError::Protocol(format!(
                 "{} bytes came and no JPEG picture among them; they began with {}{}",
@@ -134,15 +160,7 @@ async fn receive(io: &mut BoxIo, pictures: &mut Pictures<'_>) -> Result<Connecti
         }
     }
     scanner.finish();
-    let losses = scanner.losses();
-    if losses.torn + losses.oversized > 0 {
-        tracing::debug!(
-            torn = losses.torn,
-            oversized = losses.oversized,
-            pictures = connection.pictures,
-            "pictures were lost on this connection"
-        );
-    }
+    pictures.count_losses(scanner.losses(), &mut losses);
     Ok(connection)
 }
 

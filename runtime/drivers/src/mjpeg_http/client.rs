@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MAX_SAID: usize = 1024;
 
 /// One camera that is asked by HTTP, over one connection at a time.
-pub(super) struct Client<'a> {
+pub(crate) struct Client<'a> {
     camera: &'a Camera,
     dialer: &'a dyn Dialer,
     target: Target,
@@ -40,13 +40,13 @@ struct Link {
 }
 
 /// The body of an answer, piece by piece.
-pub(super) struct Body<'c> {
+pub(crate) struct Body<'c> {
     link: &'c mut Link,
     incoming: Incoming,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(camera: &'a Camera, dialer: &'a dyn Dialer) -> Self {
+    pub(crate) fn new(camera: &'a Camera, dialer: &'a dyn Dialer) -> Self {
         let url = &camera.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let path = match (url.path(), url.query()) {
@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
     /// Asks for the source's path, logs in where the camera wants it.
     ///
     /// Gives the `Content-Type` and the body of an answer that says 200.
-    pub(super) async fn ask(&mut self) -> Result<(String, Body<'_>), DriverError> {
+    pub(crate) async fn ask(&mut self) -> Result<(String, Body<'_>), DriverError> {
         let mut has_answered_challenge = !self.challenges.is_empty();
         loop {
             let is_reused = self.link.is_some();
@@ -218,7 +218,7 @@ impl Link {
 
 impl Body<'_> {
     /// The next bytes; `None` at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, DriverError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, DriverError> {
         loop {
             let incoming = &mut self.incoming;
             let frame = poll_fn(|context| Pin::new(&mut *incoming).poll_frame(context));

@@ -9,6 +9,8 @@ mod tests;
 
 use futures_util::future::BoxFuture;
 
+pub(crate) use client::Client;
+
 use crate::{Camera, Driver, DriverContext, DriverError};
 
 /// The driver for `mjpeg+http://HOST[:PORT]/PATH` and `http://HOST[:PORT]/PATH`.

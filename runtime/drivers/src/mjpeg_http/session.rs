@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use proto_jpeg::{Multipart, Scanner};
+use proto_jpeg::{Losses, Multipart, Scanner};
 use tokio::time::Instant;
 
 use super::client::{Body, Client};
@@ -33,14 +33,15 @@ pub(super) async fn run(camera: &Camera, mut context: DriverContext) -> Result<(
 }
 
 async fn converse(camera: &Camera, context: &mut DriverContext) -> Result<(), DriverError> {
-    let mut pictures = Pictures::new(&mut context.publisher);
+    let mut pictures = Pictures::new(&mut context.publisher, camera.interval);
+    let interval = camera.interval.unwrap_or(STILL_INTERVAL);
     let mut client = Client::new(camera, &*context.dialer);
     let mut empty = 0;
     let mut next = Instant::now();
     loop {
         tokio::time::sleep_until(next).await;
         // No picture is asked for late to make up for those that were.
-        next = (next + STILL_INTERVAL).max(Instant::now());
+        next = (next + interval).max(Instant::now());
         let (of_type, body) = client.ask().await?;
         match content(&of_type)? {
             Content::Stream => return stream(body, &mut pictures).await,
@@ -64,13 +65,14 @@ async fn converse(camera: &Camera, context: &mut DriverContext) -> Result<(), Dr
 async fn stream(mut body: Body<'_>, pictures: &mut Pictures<'_>) -> Result<(), DriverError> {
     let mut parser = Multipart::new();
     let (mut count, mut bytes) = (0_u64, 0_u64);
+    let mut counted = Losses::default();
     while let Some(chunk) = body.chunk().await? {
         bytes += chunk.len() as u64;
         parser.feed(&chunk);
         while let Some(picture) = parser.poll() {
-            pictures.publish(picture)?;
-            count += 1;
+            count += u64::from(pictures.offer(picture)?);
         }
+        pictures.count_losses(parser.losses(), &mut counted);
         if count == 0 && bytes > MAX_JUNK {
             return Err(DriverError::Protocol(format!(
                 "{bytes} bytes of stream came and no JPEG picture among them"
@@ -92,10 +94,11 @@ async fn still(mut body: Body<'_>, pictures: &mut Pictures<'_>) -> Result<bool, 
     while let Some(chunk) = body.chunk().await? {
         scanner.feed(&chunk);
         while let Some(picture) = scanner.poll() {
-            pictures.publish(picture)?;
-            is_whole = true;
+            is_whole |= pictures.publish(picture)?;
         }
     }
+    scanner.finish();
+    pictures.count_losses(scanner.losses(), &mut Losses::default());
     Ok(is_whole)
 }
 

@@ -70,6 +70,8 @@ fn start(driver: Scripted) -> (Arc<Scripted>, Arc<Stream>, CancellationToken) {
         password: None,
         transport: Transport::Tcp,
         idle: Duration::from_secs(10),
+        interval: None,
+        timeout: Camera::TIMEOUT,
     };
     let dynamic: Arc<dyn Driver> = driver.clone();
     let task = supervise(

@@ -191,6 +191,8 @@ async fn the_driver_puts_pictures_and_a_law_sound_into_the_hub() {
             password: None,
             transport: Transport::Tcp,
             idle: Duration::from_millis(300),
+            interval: None,
+            timeout: Camera::TIMEOUT,
         };
         let end = CancellationToken::new();
         let _guard = end.clone().drop_guard();
