@@ -11,6 +11,8 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["demo"],
     &["check"],
     &["probe"],
+    &["snapshot"],
+    &["relay"],
     &["agent"],
     &["agent", "add"],
     &["agent", "list"],

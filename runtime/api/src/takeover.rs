@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::http::header;
 use axum::response::Response;
 use outputs::mjpeg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,7 +59,9 @@ fn head<B>(response: &Response<B>) -> Vec<u8> {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    for (name, value) in response.headers() {
+    // The empty body that stands for the session's was given a length on its way out.
+    let headers = response.headers().iter();
+    for (name, value) in headers.filter(|(name, _)| *name != header::CONTENT_LENGTH) {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");
         head.extend_from_slice(value.as_bytes());

@@ -253,6 +253,15 @@ async fn a_jpeg_camera_gives_stills_and_motion() {
         answer.contains("multipart/x-mixed-replace") && answer.contains("JFIF"),
         "{answer}"
     );
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(body.starts_with("--eyelet\r\nContent-Type: image/jpeg\r\nContent-Length: "));
+    // It ends with the connection; a length would end it at once.
+    assert!(head.ends_with("\r\nconnection: close"), "{head}");
+    assert!(!head.contains("content-length"), "{head}");
+    assert!(
+        head.contains("no-store") && head.contains("nosniff"),
+        "{head}"
+    );
 }
 
 #[tokio::test]
