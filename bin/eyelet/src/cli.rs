@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::camera::Action;
+
 /// See any camera from anywhere.
 #[derive(Debug, Parser)]
 #[command(name = "eyelet", version, max_term_width = 100)]
@@ -34,13 +36,15 @@ pub(crate) enum Command {
     Snapshot(Snapshot),
     /// Relay one ESP32-CAM to many viewers, with the flags of the relays it is known from.
     Relay(Relay),
+    /// Ask a Reolink camera, or tell it to do something.
+    Camera(Camera),
     /// Invite, list and remove agents.
     #[command(subcommand)]
     Agent(Agent),
     /// A9, X6, X9 and V720 cameras: set-up, SD card, what is missing.
     #[command(subcommand)]
     A9(A9),
-    /// Turn another system's file into lines for eyelet.yaml: config.json of the camera agent.
+    /// Turn another system's file into lines for eyelet.yaml: config.json of the camera agent, settings.json of camera_proxy.
     Import(Import),
     /// Run one simulated camera.
     #[command(subcommand)]
@@ -108,6 +112,19 @@ pub(crate) struct Probe {
     /// Print the findings as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Camera {
+    /// A camera of the configuration, or a source: `reolink://admin:PASSWORD@HOST`
+    #[arg(value_name = "NAME|URL")]
+    pub(crate) name: String,
+
+    #[command(subcommand)]
+    pub(crate) action: Action,
 
     #[command(flatten)]
     pub(crate) files: Files,

@@ -4,6 +4,7 @@ use anyhow::Context;
 use config::Config;
 
 use crate::cli::Files;
+use crate::settings_json;
 
 /// The file that is read when none is named.
 const DEFAULT: &str = "eyelet.yaml";
@@ -11,7 +12,10 @@ const DEFAULT: &str = "eyelet.yaml";
 /// Reads the configuration that was named, or the usual one, or takes the defaults.
 pub(crate) fn load(files: &Files) -> anyhow::Result<Config> {
     let mut config = match &files.config {
-        Some(path) => Config::load(path)?,
+        Some(path) => match settings(path) {
+            Some(settings) => settings?,
+            None => Config::load(path)?,
+        },
         None if Path::new(DEFAULT).exists() => Config::load(DEFAULT)?,
         None => Config::default(),
     };
@@ -19,6 +23,18 @@ pub(crate) fn load(files: &Files) -> anyhow::Result<Config> {
         config.data.clone_from(data);
     }
     Ok(config)
+}
+
+/// The configuration in a `settings.json` of camera_proxy; `None` if the file is none.
+fn settings(path: &Path) -> Option<anyhow::Result<Config>> {
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return None;
+    }
+    // Whatever cannot be read here is told by who reads it next.
+    let text = std::fs::read_to_string(path).ok()?;
+    let lines = settings_json::lines(&text)?;
+    let config = lines.and_then(|yaml| Ok(Config::parse(&yaml, "what it means here")?));
+    Some(config.with_context(|| format!("{} is no good settings.json", path.display())))
 }
 
 /// Opens the state that belongs to a configuration.

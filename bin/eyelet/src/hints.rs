@@ -10,7 +10,26 @@ pub(crate) fn hint(scheme: Scheme, error: &DriverError) -> &'static str {
         Scheme::JpegPush | Scheme::JpegUdp => {
             "does the camera know this machine's address and this port? A firewall on this machine must let it in. The stock firmware connects 5 s after its start, and every 5 s"
         }
+        Scheme::Reolink | Scheme::ReolinkUid => reolink(error.reason()),
         _ => rtsp(error.reason()),
+    }
+}
+
+fn reolink(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unreachable => {
+            "is it on, and the address or UID right? Mains cameras answer at port 9000; battery cameras have no such port and are named by UID (reolink+uid://). Over UDP from another network: ?address=IP or ?discovery=remote"
+        }
+        Reason::Login => {
+            "the user and password of the vendor's app, where case matters. Wait a minute: cameras lock up after a few wrong ones"
+        }
+        Reason::NotFound | Reason::Unsupported => "?stream=sub, or another ?channel=",
+        Reason::Protocol => {
+            "is this the camera's media port? Leave ?encryption= out. With --verbose more is told"
+        }
+        Reason::Stalled => "once more: a battery camera takes a while to wake",
+        Reason::Resting => "what is told above",
+        Reason::Closed => "fewer viewers at the camera: the app counts as well",
     }
 }
 
@@ -30,7 +49,7 @@ fn jpeg(scheme: Scheme, reason: Reason) -> &'static str {
         Reason::Protocol => {
             "the same address with jpeg+tcp:// or rtsp://. With --verbose more is told"
         }
-        Reason::Stalled | Reason::Closed => {
+        Reason::Stalled | Reason::Closed | Reason::Resting => {
             "close other programs that watch it: most such cameras serve one at a time. http://HOST/capture may answer meanwhile"
         }
     }
@@ -52,6 +71,7 @@ fn rtsp(reason: Reason) -> &'static str {
         Reason::Stalled => {
             "the other transport (with or without --udp); a firewall may drop the media"
         }
+        Reason::Resting => "what is told above",
         Reason::Closed => "fewer viewers at the camera: many serve only a few at once",
     }
 }

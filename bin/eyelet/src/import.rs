@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use config::AgentName;
 
 use crate::cli::Import;
+use crate::settings_json;
 
 /// The path of most cameras' first stream, if the file names none.
 const ANY_PATH: &str = "/";
@@ -22,9 +23,16 @@ pub(crate) fn run(command: &Import) -> anyhow::Result<()> {
     }
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
+    if let Some(lines) = settings_json::lines(&text) {
+        let yaml = lines.with_context(|| format!("{} cannot be used", path.display()))?;
+        config::Config::parse(&yaml, "the imported lines")
+            .context("the file's values make no configuration")?;
+        std::io::stdout().write_all(yaml.as_bytes())?;
+        return Ok(());
+    }
     let file = AgentFile::parse(&text).with_context(|| {
         format!(
-            "{} is no config.json of the camera agent, the only kind of file that is imported yet",
+            "{} is neither a config.json of the camera agent nor a settings.json of camera_proxy, the kinds of file that are imported yet",
             path.display()
         )
     })?;

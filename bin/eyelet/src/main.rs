@@ -2,6 +2,7 @@
 
 mod a9;
 mod agents;
+mod camera;
 mod check;
 mod cli;
 mod demo;
@@ -15,6 +16,7 @@ mod relay;
 mod running;
 mod serve;
 mod settings;
+mod settings_json;
 mod simulate;
 mod snapshot;
 mod wiring;
@@ -47,7 +49,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     };
     telemetry::init(match cli.command {
         // What a probe has to say stands in its result.
-        Command::Probe(_) | Command::Snapshot(_) if cli.verbose == 0 => Verbosity::Quiet,
+        Command::Probe(_) | Command::Snapshot(_) | Command::Camera(_) if cli.verbose == 0 => {
+            Verbosity::Quiet
+        }
         Command::Relay(ref command) if command.debug => Verbosity::from_count(cli.verbose.max(1)),
         _ => verbosity,
     });
@@ -58,6 +62,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Probe(command) => block_on(probe::run(command)),
         Command::Snapshot(command) => block_on(snapshot::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
+        Command::Camera(command) => block_on(camera::run(command)),
         Command::Agent(command) => agents::run(command),
         Command::A9(command) => block_on(a9::run(command)),
         Command::Import(command) => import::run(command),

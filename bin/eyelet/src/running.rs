@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use api::{Addresses, AppState, Fleet, Parts, Readiness};
 use config::Config;
+use drivers::reolink::Devices;
 use hub::Hub;
 use outputs::mse::Mse;
 use outputs::rtsp;
@@ -72,9 +73,15 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
 
     let a9 = a9::bind(config, &store)?;
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let devices = Devices::new();
     let cloud = a9.as_ref().map(|(cloud, _)| cloud);
     let a9_addresses = cloud.map(|cloud| cloud.addresses().clone());
-    wiring::start_cameras(config, &hub, &gateway, cloud, &tasks, &shutdown)?;
+    let upstreams = wiring::Upstreams {
+        gateway: &gateway,
+        cloud,
+        devices: &devices,
+    };
+    let cameras = wiring::start_cameras(config, &hub, &upstreams, &tasks, &shutdown)?;
     for listener in raw_listeners {
         tasks.spawn(listener.serve(shutdown.clone()));
     }
@@ -113,6 +120,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         let configured = wiring::camera_infos(config, &gateway)?;
         a9::start(a9, &hub, &state, configured, &tasks, &shutdown);
     }
+    state.set_controls(Arc::new(cameras));
     tasks.spawn(api::serve(
         listener,
         state,

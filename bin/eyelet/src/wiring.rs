@@ -6,6 +6,7 @@ use anyhow::Context;
 use api::CameraInfo;
 use config::{Config, Scheme, Source};
 use dialer::{Dialer, Direct};
+use drivers::reolink::{Devices, Reolink};
 use drivers::{Camera, Driver, Transport};
 use hub::{Hub, StreamName};
 use naxclow::{A9Driver, Cloud};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel::{Gateway, Passage};
 
+use crate::camera::Cameras;
 use crate::running;
 use crate::settings::Settings;
 
@@ -40,15 +42,28 @@ pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera
     })
 }
 
+/// What cameras are reached by, and share.
+pub(crate) struct Upstreams<'a> {
+    pub(crate) gateway: &'a Gateway,
+    /// The A9 cameras' cloud, where there is one.
+    pub(crate) cloud: Option<&'a Cloud>,
+    pub(crate) devices: &'a Devices,
+}
+
 /// Adds the configured cameras to the hub and keeps each one's upstream.
 pub(crate) fn start_cameras(
     config: &Config,
     hub: &Hub,
-    gateway: &Gateway,
-    cloud: Option<&Cloud>,
+    upstreams: &Upstreams<'_>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Cameras> {
+    let Upstreams {
+        gateway,
+        cloud,
+        devices,
+    } = *upstreams;
+    let mut cameras = Cameras::default();
     for configured in &config.cameras {
         let source = &configured.source;
         let mut camera = camera(StreamName::new(configured.name.as_str())?, source)?;
@@ -59,21 +74,40 @@ pub(crate) fn start_cameras(
             config::Transport::Tcp => Transport::Tcp,
             config::Transport::Udp => Transport::Udp,
         };
-        let driver = match cloud {
-            Some(cloud) if source.scheme == Scheme::A9 => {
-                Some(Box::new(A9Driver::new(cloud.clone())) as Box<dyn Driver>)
-            }
-            _ => drivers::driver(source.scheme.as_str()),
+        let driver: Arc<dyn Driver> = match (source.scheme, cloud) {
+            (Scheme::A9, Some(cloud)) => Arc::new(A9Driver::new(cloud.clone())),
+            (Scheme::Reolink | Scheme::ReolinkUid, _) => Arc::new(Reolink::new(devices.clone())),
+            (scheme, _) => drivers::driver(scheme.as_str())
+                .with_context(|| format!("camera {}: no driver for {source}", configured.name))?
+                .into(),
         };
-        let driver = driver
-            .with_context(|| format!("camera {}: no driver for {source}", configured.name))?;
         let dialer = dialer(configured, gateway);
-        let stream = hub.add(camera.name.clone());
-        let supervisor =
-            drivers::supervise(driver.into(), camera, dialer, stream, shutdown.clone());
-        tasks.spawn(supervisor);
+        if has_device(source) {
+            let device = devices.device(&camera, &dialer)?;
+            let channel = drivers::reolink::channel(&camera)?;
+            cameras.add(configured.name.as_str(), device, channel);
+        }
+        for (name, url) in driver.substreams(&camera) {
+            let camera = Camera {
+                name: StreamName::new(&format!("{}/{name}", camera.name))?,
+                url,
+                ..camera.clone()
+            };
+            keep(hub, &driver, camera, &dialer, tasks, shutdown);
+        }
+        keep(hub, &driver, camera, &dialer, tasks, shutdown);
     }
-    Ok(())
+    let (devices, shutdown) = (devices.clone(), shutdown.clone());
+    tasks.spawn(async move {
+        shutdown.cancelled().await;
+        devices.close().await;
+    });
+    Ok(cameras)
+}
+
+/// Whether there is a device behind the pictures that takes commands.
+pub(crate) fn has_device(source: &Source) -> bool {
+    matches!(source.scheme, Scheme::Reolink | Scheme::ReolinkUid)
 }
 
 /// The maker of parts and stills for the streams of `hub`.
@@ -104,6 +138,26 @@ pub(crate) async fn bind_raw(
     Ok(listeners)
 }
 
+/// Adds a stream to the hub and keeps its upstream.
+fn keep(
+    hub: &Hub,
+    driver: &Arc<dyn Driver>,
+    camera: Camera,
+    dialer: &Arc<dyn Dialer>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let stream = hub.add(camera.name.clone());
+    let (driver, dialer) = (Arc::clone(driver), Arc::clone(dialer));
+    tasks.spawn(drivers::supervise(
+        driver,
+        camera,
+        dialer,
+        stream,
+        shutdown.clone(),
+    ));
+}
+
 /// What reaches a camera.
 fn dialer(camera: &config::Camera, gateway: &Gateway) -> Arc<dyn Dialer> {
     match &camera.via {
@@ -120,7 +174,8 @@ pub(crate) fn camera_infos(config: &Config, gateway: &Gateway) -> anyhow::Result
             kind: camera.source.scheme.as_str().to_owned(),
             via: camera.via.as_ref().map(ToString::to_string),
             source: camera.source.to_string(),
-            autoplay: true,
+            // Cameras that are known by a UID mostly live on a battery.
+            autoplay: camera.source.scheme != Scheme::ReolinkUid,
             settings: Settings::of(camera, dialer(camera, gateway))?,
         })
     };

@@ -23,7 +23,7 @@ const PAGE: Asset = Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 12] = [
     Asset {
         name: "a9.js",
         content_type: SCRIPT,
@@ -33,6 +33,11 @@ const ASSETS: [Asset; 11] = [
         name: "agents.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../web/agents.js"),
+    },
+    Asset {
+        name: "device.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/device.js"),
     },
     Asset {
         name: "app.js",

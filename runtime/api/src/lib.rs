@@ -8,6 +8,7 @@ mod a9;
 mod agents;
 mod assets;
 mod changes;
+mod devices;
 mod fleet;
 mod guard;
 mod listener;
@@ -24,6 +25,7 @@ mod takeover;
 mod view;
 mod viewing;
 
+pub use devices::{BatteryStatus, Controls, DeviceEvent, DeviceStatus, Refusal, Reply};
 pub use fleet::{Agents, Fleet};
 pub use listener::{
     HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,

@@ -7,13 +7,18 @@ use hub::{State as StreamState, Stream};
 use telemetry::{CONTENT_TYPE, MetricsText, metrics as names};
 
 use crate::view::AgentView;
-use crate::{AppState, agents};
+use crate::{AppState, DeviceStatus, agents};
 
 pub(crate) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     let mut text = MetricsText::new();
     text.add_process(env!("CARGO_PKG_VERSION"), state.started_at());
     for stream in state.hub().streams() {
         add_stream(&mut text, &stream);
+    }
+    for camera in &*state.cameras() {
+        if let Some(device) = state.device(&camera.name) {
+            add_device(&mut text, &camera.name, &device);
+        }
     }
     for agent in agents::list(&state).await {
         add_agent(&mut text, &agent);
@@ -53,6 +58,24 @@ fn add_stream(text: &mut MetricsText, stream: &Stream) {
         text.add(&names::STREAM_VIEWERS, &[camera, output], counts.viewers);
         text.add(&names::STREAM_SENT_BYTES, &[camera, output], counts.bytes);
         text.add(&names::STREAM_DROPPED, &[camera, output], counts.dropped);
+    }
+}
+
+fn add_device(text: &mut MetricsText, camera: &str, device: &DeviceStatus) {
+    if let Some(battery) = &device.battery {
+        text.add(
+            &names::CAMERA_BATTERY,
+            &[camera],
+            u64::from(battery.percent),
+        );
+        let is_charging = u64::from(battery.charging);
+        text.add(&names::CAMERA_CHARGING, &[camera], is_charging);
+        if let Some(celsius) = battery.celsius {
+            text.add(&names::CAMERA_TEMPERATURE, &[camera], f64::from(celsius));
+        }
+    }
+    for (cause, count) in &device.wakes {
+        text.add(&names::CAMERA_WAKES, &[camera, cause], *count);
     }
 }
 

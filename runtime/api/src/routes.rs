@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::problem::Problem;
 use crate::view::{CameraView, Moment};
 use crate::{
-    AppState, CameraInfo, Peer, a9, agents, assets, changes, guard, metrics, original, settings,
-    stills, viewing,
+    AppState, CameraInfo, Peer, a9, agents, assets, changes, devices, guard, metrics, original,
+    settings, stills, viewing,
 };
 
 /// All routes over `state`, behind the checks that every request must pass.
@@ -33,6 +33,7 @@ pub fn router(state: AppState) -> Router {
         )
         .route("/agents/{id}/control", post(original::control))
         .route("/tunnels/{id}/restart", post(original::restart))
+        .merge(devices::changes())
         .route_layer(from_fn_with_state(state.clone(), guard::changes));
     Router::new()
         .route("/", get(assets::page))
@@ -62,6 +63,7 @@ pub fn router(state: AppState) -> Router {
         .route("/stats", get(original::stats))
         .route("/tunnels", get(original::tunnels))
         .route("/tunnels/{id}", get(original::tunnel))
+        .merge(devices::routes())
         .route("/agent", get(agents::door))
         .route("/api/v1/a9", get(a9::overview))
         .route("/api/v1/a9/{uid}", get(a9::camera))
@@ -152,12 +154,10 @@ async fn camera(
         page
     } else {
         match found {
-            Ok(camera) => Json(CameraView::new(
-                &camera,
-                state.hub(),
-                &rtsp_base(&state, &headers),
-            ))
-            .into_response(),
+            Ok(camera) => {
+                let base = rtsp_base(&state, &headers);
+                Json(CameraView::new(&camera, &state, &base)).into_response()
+            }
             Err(problem) => problem.into_response(),
         }
     };
@@ -185,7 +185,7 @@ fn camera_views(state: &AppState, headers: &HeaderMap) -> Vec<CameraView> {
     let cameras = state.cameras();
     cameras
         .iter()
-        .map(|camera| CameraView::new(camera, state.hub(), &base))
+        .map(|camera| CameraView::new(camera, state, &base))
         .collect()
 }
 

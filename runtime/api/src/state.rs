@@ -14,6 +14,8 @@ use outputs::mse::Mse;
 
 use crate::Agents;
 
+use crate::{Controls, DeviceStatus};
+
 /// A camera as the configuration names it.
 #[derive(Clone, Debug)]
 pub struct CameraInfo {
@@ -127,6 +129,7 @@ struct Inner {
     parts: Parts,
     cameras: RwLock<Arc<[CameraInfo]>>,
     a9: OnceLock<naxclow::Cloud>,
+    controls: OnceLock<Arc<dyn Controls>>,
     started_at: SystemTime,
 }
 
@@ -139,8 +142,23 @@ impl AppState {
             parts,
             cameras,
             a9: OnceLock::new(),
+            controls: OnceLock::new(),
             started_at: SystemTime::now(),
         }))
+    }
+
+    /// Takes the devices behind the cameras, once.
+    pub fn set_controls(&self, controls: Arc<dyn Controls>) {
+        let _ = self.0.controls.set(controls);
+    }
+
+    pub(crate) fn controls(&self) -> Option<&Arc<dyn Controls>> {
+        self.0.controls.get()
+    }
+
+    /// What is known of a camera's device.
+    pub(crate) fn device(&self, camera: &str) -> Option<DeviceStatus> {
+        self.controls()?.device(camera)
     }
 
     /// Takes the cameras of a changed configuration.

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use hub::{Hub, State, Statistics, Status, Stream};
+use hub::{State, Statistics, Status, Stream};
 use media::{Kind, Track};
 use serde::Serialize;
 use tunnel::{AgentStatus, ForwardStatus, Report, Target};
 
-use crate::CameraInfo;
 use crate::mask::mask;
+use crate::{AppState, CameraInfo, DeviceStatus};
 
 /// A moment in UTC, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +171,7 @@ pub(crate) struct CameraView {
     damaged: u64,
     settings: Option<Vec<String>>,
     urls: UrlsView,
+    device: Option<DeviceStatus>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -213,8 +214,8 @@ struct UrlsView {
 
 impl CameraView {
     /// The camera at this moment; `rtsp_base` is the start of its RTSP URL.
-    pub(crate) fn new(camera: &CameraInfo, hub: &Hub, rtsp_base: &str) -> Self {
-        let stream = hub.stream(&camera.name);
+    pub(crate) fn new(camera: &CameraInfo, state: &AppState, rtsp_base: &str) -> Self {
+        let stream = state.hub().stream(&camera.name);
         let status = stream
             .as_ref()
             .map(|stream| stream.status())
@@ -257,6 +258,7 @@ impl CameraView {
                 page,
             },
             reconnects_by_reason: statistics.reconnects,
+            device: state.device(&camera.name),
         }
     }
 }

@@ -1,5 +1,6 @@
 // The grid of cameras, and the view of one.
 
+import { deviceRows, drawDevice } from "./device.js";
 import { ICONS, copy, each, h, icon, say, toast } from "./dom.js";
 import { Picture } from "./picture.js";
 import { bits, bytes, number, span, t } from "./words.js";
@@ -154,6 +155,8 @@ function makeSingle(camera, back) {
   const via = h("span", { className: "tag" });
   const addresses = h("ul", { className: "addresses" });
   const facts = h("dl", { className: "facts-list" });
+  const buttons = h("div", { className: "buttons" });
+  const device = h("section", { hidden: true }, h("h3", {}, t("commands")), buttons);
   picture.node.addEventListener("dblclick", () => fullScreen(picture));
   const node = h("article", { className: "single" },
     backLink(back),
@@ -161,8 +164,9 @@ function makeSingle(camera, back) {
     picture.node,
     h("div", { className: "columns" },
       h("section", {}, h("h3", {}, t("addresses")), addresses),
-      h("section", {}, h("h3", {}, t("details")), facts)));
-  return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts };
+      h("section", {}, h("h3", {}, t("details")), facts)),
+    device);
+  return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts, device, buttons };
 }
 
 function fullScreen(picture) {
@@ -186,6 +190,7 @@ function updateSingle(single, camera, overview) {
     row.url = url;
     say(row.text, url);
   });
+  drawDevice(single.device, single.buttons, camera, overview);
   each(single.facts, factRows(camera, overview), ([key]) => key, makeFact, (row, [, value]) => say(row.value, value));
 }
 
@@ -216,6 +221,7 @@ function factRows(camera, overview) {
   if (camera.time_to_first_picture_ms !== null) rows.push(["first_picture", `${number(camera.time_to_first_picture_ms)}\u00a0${t("millisecond")}`]);
   rows.push(["received", bytes(camera.received_bytes)]);
   rows.push(["returns", number(camera.reconnects)]);
+  rows.push(...deviceRows(camera));
   if (camera.viewers.dropped_access_units > 0) rows.push(["dropped", number(camera.viewers.dropped_access_units)]);
   return rows;
 }

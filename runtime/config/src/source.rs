@@ -47,11 +47,14 @@ schemes! {
     MjpegHttp = "mjpeg+http", port 80;
     Http = "http", port 80;
     A9 = "a9", port 6123;
+    Reolink = "reolink", port 9000;
+    // A UID has no port.
+    ReolinkUid = "reolink+uid", port 0;
 }
 
 /// Schemes that have a meaning in Eyelet but no driver yet; they get another message than a typing
 /// error does.
-const WITHOUT_DRIVER: [&str; 4] = ["rtsps", "reolink", "reolink+uid", "https"];
+const WITHOUT_DRIVER: [&str; 2] = ["rtsps", "https"];
 
 impl Scheme {
     /// Whether such a camera comes to this machine, and the source names where it is awaited.
@@ -626,8 +629,8 @@ mod tests {
                 "unknown scheme rtps://; did you mean rtsp://?",
             ),
             (
-                "reolink://admin:s3cret@10.0.0.9",
-                "no driver for reolink:// sources; it has: rtsp",
+                "rtsps://admin:s3cret@10.0.0.9",
+                "no driver for rtsps:// sources; it has: rtsp",
             ),
             ("a9://192.168.1.20", "expected a device code"),
             ("a9://me:s3cret@0800c00128F8", "expected a device code"),

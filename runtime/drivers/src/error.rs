@@ -62,6 +62,14 @@ pub enum DriverError {
         /// What is known about it.
         why: String,
     },
+    /// The camera rests, and shall: nothing was sent to it.
+    #[error("the camera is left alone for now: {said}")]
+    Resting {
+        /// Why.
+        said: String,
+        /// For how long.
+        wait: Duration,
+    },
     /// The camera closed the session.
     #[error("the camera ended the session: {0}")]
     Closed(String),
@@ -85,6 +93,8 @@ pub enum Reason {
     Protocol,
     /// Silence.
     Stalled,
+    /// Left alone on purpose.
+    Resting,
     /// The camera closed.
     Closed,
 }
@@ -100,6 +110,7 @@ impl Reason {
             Self::Unsupported => "unsupported",
             Self::Protocol => "protocol",
             Self::Stalled => "stalled",
+            Self::Resting => "resting",
             Self::Closed => "closed",
         }
     }
@@ -116,7 +127,28 @@ impl DriverError {
             Self::Unsupported(_) | Self::Configuration(_) => Reason::Unsupported,
             Self::Protocol(_) | Self::Publish(_) => Reason::Protocol,
             Self::Stalled(_) | Self::TimedOut { .. } | Self::Silent(_) => Reason::Stalled,
+            Self::Resting { .. } => Reason::Resting,
             Self::Closed(_) => Reason::Closed,
+        }
+    }
+
+    /// How long another try would be in vain, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Resting { wait, .. } => Some(*wait),
+            Self::Unreachable { .. }
+            | Self::Login { .. }
+            | Self::NotFound { .. }
+            | Self::Unsupported(_)
+            | Self::Protocol(_)
+            | Self::Configuration(_)
+            | Self::Stalled(_)
+            | Self::TimedOut { .. }
+            | Self::Silent(_)
+            | Self::Absent { .. }
+            | Self::Closed(_)
+            | Self::Publish(_) => None,
         }
     }
 }

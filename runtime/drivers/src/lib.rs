@@ -12,6 +12,7 @@ mod error;
 mod jpeg;
 mod mjpeg_http;
 mod probe;
+pub mod reolink;
 mod rtsp;
 mod settings;
 mod supervisor;
@@ -52,6 +53,12 @@ pub trait Driver: Send + Sync {
         camera: &'a Camera,
         context: DriverContext,
     ) -> BoxFuture<'a, Result<(), DriverError>>;
+
+    /// Further streams of `camera` that come out beside it as `CAMERA/NAME`: name and source.
+    fn substreams(&self, camera: &Camera) -> Vec<(&'static str, url::Url)> {
+        let _ = camera;
+        Vec::new()
+    }
 }
 
 /// What a session is given.
@@ -72,6 +79,8 @@ pub const SCHEMES: &[&str] = &[
     "jpeg+udp",
     "mjpeg+http",
     "http",
+    "reolink",
+    "reolink+uid",
 ];
 
 /// The driver for a URL scheme.
@@ -85,6 +94,7 @@ pub fn driver(scheme: &str) -> Option<Box<dyn Driver>> {
         "mjpeg+http" => Some(Box::new(mjpeg_http::MjpegHttp {
             scheme: "mjpeg+http",
         })),
+        "reolink" | "reolink+uid" => Some(Box::new(reolink::Reolink::new(reolink::Devices::new()))),
         "http" => Some(Box::new(mjpeg_http::MjpegHttp { scheme: "http" })),
         _ => None,
     }

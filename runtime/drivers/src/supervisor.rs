@@ -92,8 +92,10 @@ async fn while_wanted(
             | Reason::Unsupported
             | Reason::Protocol
             | Reason::Stalled
+            | Reason::Resting
             | Reason::Closed => backoff.after_failure(),
         };
+        let wait = failure.retry_after().map_or(wait, |after| after.max(wait));
         stream.count_reconnect(failure.reason().name());
         let text = failure.to_string();
         tracing::warn!(camera = %camera.name, protocol = driver.protocol(), reason = failure.reason().name(), retry_in = ?wait, "{text}");

@@ -68,6 +68,15 @@ metrics! {
     UPSTREAM_RECONNECTS Counter "upstream_reconnects_total" ["camera", "reason"]
         "Connections to the camera that ended with an error, by reason.";
 
+    CAMERA_BATTERY Gauge "camera_battery_percent" ["camera"]
+        "Charge of the camera's battery when it was last heard of, 0 to 100.";
+    CAMERA_CHARGING Gauge "camera_battery_charging" ["camera"]
+        "1 if the battery took charge when it was last heard of, else 0.";
+    CAMERA_TEMPERATURE Gauge "camera_battery_temperature_celsius" ["camera"]
+        "Temperature of the camera's battery when it was last heard of, in degrees Celsius.";
+    CAMERA_WAKES Counter "camera_wakes_total" ["camera", "cause"]
+        "Sessions opened with the camera's device, by cause; each one wakes a battery camera.";
+
     AGENT_UP Gauge "agent_up" ["agent"]
         "1 while the agent is connected, else 0.";
     AGENT_RTT Gauge "agent_rtt_seconds" ["agent"]

@@ -16,6 +16,7 @@ async fn the_dashboard_and_all_its_files_are_inside_the_program() {
     for file in [
         "app.js",
         "cards.js",
+        "device.js",
         "dom.js",
         "picture.js",
         "player.js",
