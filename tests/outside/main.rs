@@ -21,5 +21,6 @@ mod nat;
 mod outages;
 mod parts;
 mod passthrough;
+mod reolink_clients;
 mod stalled;
 mod viewers;

@@ -28,7 +28,12 @@ const DEBIAN: &[&str] = &[
 ];
 
 /// Peers that only the Python registry carries.
-const PYTHON: &[&str] = &["imageio-ffmpeg", "opencv-python-headless"];
+const PYTHON: &[&str] = &[
+    "imageio-ffmpeg",
+    "opencv-python-headless",
+    "pyneolink",   // client of Reolink cameras: TCP, UDP, relay; video
+    "reolink-aio", // client of Reolink cameras: TCP, UDP; control and events
+];
 
 /// Debian's interpreter by its path: another one may come first, and lacks Debian's bindings.
 const PYTHON3: &str = "/usr/bin/python3";

@@ -469,6 +469,9 @@ pub(crate) enum Simulate {
     },
     /// An ESP32-CAM: bare JPEG over TCP or UDP, or the web server that most of them run.
     Esp32(Esp32),
+
+    /// A Reolink camera: it speaks Baichuan, over TCP and, if asked, over UDP.
+    Reolink(SimulateReolink),
 }
 
 #[derive(Args, Debug)]
@@ -533,4 +536,60 @@ pub(crate) enum Esp32Mode {
     Udp,
     /// CameraWebServer: a stream on one port, stills and settings on another.
     Webserver,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SimulateReolink {
+    /// Where it listens on TCP. A battery camera does not.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub(crate) listen: SocketAddr,
+
+    /// Be found over UDP as well, on this address of this machine; 0.0.0.0 hears broadcasts. A battery camera
+    /// without it is found on 127.0.0.1.
+    #[arg(long, value_name = "IP")]
+    pub(crate) udp: Option<IpAddr>,
+
+    /// Wait for hellos on these UDP ports.
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', default_values_t = [2015, 2018])]
+    pub(crate) hello: Vec<u16>,
+
+    /// Stand in for the vendor's look-up and relay servers on this UDP address (real ones listen on port 9999).
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) servers: Option<SocketAddr>,
+
+    /// Live on a battery: sleep when nobody is here.
+    #[arg(long, conflicts_with = "channels")]
+    pub(crate) battery: bool,
+
+    /// Be a recorder with so many cameras.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) channels: Option<u8>,
+
+    /// Send H.265 instead of H.264.
+    #[arg(long)]
+    pub(crate) h265: bool,
+
+    /// Send ADPCM sound instead of AAC, as old cameras do.
+    #[arg(long)]
+    pub(crate) adpcm: bool,
+
+    /// The strongest encryption that it offers.
+    #[arg(long, value_name = "MODE", default_value = "aes", value_parser = ["none", "xor", "aes", "full"])]
+    pub(crate) encryption: String,
+
+    /// The login that it asks for.
+    #[arg(long, value_name = "USER:PASSWORD", default_value = "admin:demo")]
+    pub(crate) login: String,
+
+    /// Its UID: 16 letters and digits.
+    #[arg(long, value_name = "UID", default_value = "95270000ABCDEFGH")]
+    pub(crate) uid: String,
+
+    /// Let a person walk by every so many seconds, for the events; 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) walks: u64,
+
+    /// Misbehave: hang, cut, junk or slow=BYTES_PER_SECOND, then perhaps @SECONDS after a stream began.
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) fault: Option<String>,
 }

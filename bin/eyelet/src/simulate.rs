@@ -1,5 +1,7 @@
 //! `eyelet simulate`.
 
+mod reolink;
+
 use std::io::Write;
 use std::net::SocketAddr;
 
@@ -25,6 +27,7 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
             fault,
         } => rtsp(*listen, *jpeg, login.as_deref(), fault.as_deref()).await,
         Simulate::Esp32(command) => esp32(command).await,
+        Simulate::Reolink(command) => reolink::run(command).await,
         Simulate::A9 {
             uid,
             profile,

@@ -5,6 +5,7 @@
 //! `cargo test -p fuzz-targets` replays every corpus, and damages each seed in many small ways.
 
 pub mod agent_file;
+pub mod baichuan;
 pub mod config;
 pub mod format;
 pub mod jpeg;
@@ -20,6 +21,13 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("agent_file", agent_file::agent_file),
+    ("baichuan_conversation", baichuan::baichuan_conversation),
+    ("baichuan_datagram", baichuan::baichuan_datagram),
+    ("baichuan_frames", baichuan::baichuan_frames),
+    ("baichuan_media", baichuan::baichuan_media),
+    ("baichuan_stream", baichuan::baichuan_stream),
+    ("baichuan_udp", baichuan::baichuan_udp),
+    ("baichuan_xml", baichuan::baichuan_xml),
     ("config", config::config),
     ("config_source", config::config_source),
     ("format_aac", format::format_aac),

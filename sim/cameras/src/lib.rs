@@ -30,7 +30,7 @@ pub use a9::{A9Camera, A9Fault, A9FaultError, A9Profile, a9_picture};
 pub use esp32::{Esp32, Esp32Camera, Esp32Fault, Esp32FaultError, Esp32Port, Firmware};
 pub use fault::{Fault, FaultError, FaultKind};
 pub use reolink::{
-    ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkModel, ReolinkServers,
-    ReolinkVideo,
+    ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkEncryption, ReolinkModel,
+    ReolinkServers, ReolinkVideo,
 };
 pub use rtsp::RtspCamera;

@@ -20,6 +20,7 @@ use self::state::{Counters, State};
 use crate::Fault;
 use crate::rtsp::seed;
 
+pub use proto_baichuan::Encryption as ReolinkEncryption;
 pub use servers::ReolinkServers;
 pub use state::ReolinkCounters;
 

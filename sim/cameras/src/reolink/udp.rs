@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,6 +27,8 @@ use crate::rtsp::mix;
 const MAX_WAITING: usize = 256;
 /// Packets that wait for a client; beyond, pictures are left out.
 const MAX_QUEUED: usize = 512;
+/// Hellos kept while it boots.
+const MAX_EARLY: usize = 8;
 /// Whom the servers want us to meet.
 const MAX_INTRODUCED: usize = 16;
 /// Far away, for timers that are not set.
@@ -92,7 +94,11 @@ impl ReolinkCamera {
         session: UdpSocket,
         servers: Option<ReolinkServers>,
     ) -> io::Result<()> {
-        let address = session.local_addr()?;
+        let mut address = session.local_addr()?;
+        // Servers on this machine need an address that leads somewhere.
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
         let sockets = Sockets::new(hello, session);
         let (introduce, introduced) = mpsc::channel(MAX_INTRODUCED);
         if let Some(servers) = &servers {
@@ -115,6 +121,7 @@ impl ReolinkCamera {
             },
             lonely_since: now,
             opened: 0,
+            early: Vec::new(),
         };
         awake.run(sockets, introduced).await
     }
@@ -127,6 +134,8 @@ struct Awake<'a> {
     sleep: Sleep,
     lonely_since: Instant,
     opened: u64,
+    /// What came while it booted.
+    early: Vec<(CameraPort, SocketAddr, Vec<u8>)>,
 }
 
 impl Awake<'_> {
@@ -169,7 +178,7 @@ impl Awake<'_> {
         count(&self.shared.counters.datagrams);
         match self.sleep {
             Sleep::Awake => {}
-            Sleep::Waking(_) => return,
+            Sleep::Waking(_) => return self.keep(port, from, bytes),
             Sleep::Light => {
                 // The chip that listens while the camera sleeps knows one word.
                 let uid = &self.shared.config.uid;
@@ -177,14 +186,13 @@ impl Awake<'_> {
                     return;
                 };
                 match (port, message) {
-                    (CameraPort::Hello, Discovery::C2dC { uid: wanted, .. }) if wanted == *uid => {
-                        self.wake(now);
-                    }
+                    (CameraPort::Hello, Discovery::C2dC { uid: wanted, .. }) if wanted == *uid => {}
                     // Whoever comes through the servers has been introduced.
-                    (CameraPort::Session, Discovery::C2dT { .. }) => self.wake(now),
-                    _ => {}
+                    (CameraPort::Session, Discovery::C2dT { .. }) => {}
+                    _ => return,
                 }
-                return;
+                self.wake(now);
+                return self.keep(port, from, bytes);
             }
         }
         let is_hung = |it: &Conversation<'_>| it.fault(now) == Some(FaultKind::Hang);
@@ -194,6 +202,13 @@ impl Awake<'_> {
         self.camera
             .handle_datagram(port, from, bytes, now.into_std());
         self.handle_events(now);
+    }
+
+    /// The hello that wakes it is answered after the boot: some clients say it once only.
+    fn keep(&mut self, port: CameraPort, from: SocketAddr, bytes: &[u8]) {
+        if self.early.len() < MAX_EARLY {
+            self.early.push((port, from, bytes.to_vec()));
+        }
     }
 
     /// Somebody on the network wants it.
@@ -217,6 +232,10 @@ impl Awake<'_> {
         {
             self.sleep = Sleep::Awake;
             self.lonely_since = now;
+            for (port, from, bytes) in std::mem::take(&mut self.early) {
+                self.camera
+                    .handle_datagram(port, from, &bytes, now.into_std());
+            }
         }
         if self.sleep != Sleep::Awake {
             return;
