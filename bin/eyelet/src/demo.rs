@@ -12,7 +12,7 @@ use anyhow::Context;
 use config::Config;
 use dialer::{BoxIo, Dialer, Target};
 use futures_util::future::BoxFuture;
-use sim_cameras::{A9Camera, A9Profile, RtspCamera};
+use sim_cameras::{A9Camera, A9Profile, Esp32, Esp32Camera, Esp32Port, RtspCamera};
 use sim_net::House;
 use tokio_util::sync::CancellationToken;
 use tunnel::Gateway;
@@ -44,6 +44,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
          cameras:\n\
          \x20 porch: {{ source: \"rtsp://{user}:{password}@192.168.1.10/stream1\", via: {AGENT} }}\n\
          \x20 yard: {{ source: \"rtsp://192.168.1.11/stream1\", via: {AGENT} }}\n\
+         \x20 desk: {{ source: \"mjpeg+http://192.168.1.12:81/stream\", via: {AGENT}, control: \"http://192.168.1.12\" }}\n\
          \x20 mini: a9://{MINI}\n\
          a9: {{ http: \"127.0.0.1:0\", tcp: \"127.0.0.1:0\", udp: \"127.0.0.1:0\", mqtt: \"127.0.0.1:0\" }}\n\
          forwards:\n\
@@ -67,6 +68,14 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
             async move { drop(camera.serve_connection(connection).await) }
         });
     }
+    let esp32 = Esp32Camera::new(Esp32::default());
+    for (port, what) in [(80, Esp32Port::Control), (81, Esp32Port::Stream)] {
+        let camera = esp32.clone();
+        house.serve("192.168.1.12", port, move |connection| {
+            let camera = camera.clone();
+            async move { drop(camera.serve_connection(connection, what).await) }
+        });
+    }
     let code = Gateway::add_agent(
         &gateway.store,
         &gateway.identity,
@@ -78,6 +87,8 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
     agent.allow = AllowList::new(vec![
         Target::new("192.168.1.10", 554),
         Target::new("192.168.1.11", 554),
+        Target::new("192.168.1.12", 80),
+        Target::new("192.168.1.12", 81),
     ]);
     agent.dialer = std::sync::Arc::new(Inside(house));
     let mut a9 = tokio::task::JoinSet::new();
@@ -107,11 +118,12 @@ fn welcome(gateway: &Running, forward: SocketAddr) -> String {
     let Running { http, rtsp, .. } = gateway;
     let (user, password) = LOGIN;
     format!(
-        "Eyelet demo: two cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\
+        "Eyelet demo: three cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\
          Two A9 cameras take this gateway for their vendor's cloud; one of them waits on the dashboard to be accepted.\n\n\
          Dashboard    http://{http}/\n\
          H.264 camera rtsp://{rtsp}/porch\n\
          JPEG camera  rtsp://{rtsp}/yard\n\
+         ESP32-CAM    rtsp://{rtsp}/desk\n\
          A9 camera    rtsp://{rtsp}/mini\n\
          Forward      rtsp://{user}:{password}@{forward}/stream1  (the camera itself, its own login)\n\n\
          Try          ffplay -rtsp_transport tcp rtsp://{rtsp}/porch\n\

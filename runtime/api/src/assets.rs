@@ -23,7 +23,7 @@ const PAGE: Asset = Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 12] = [
+const ASSETS: [Asset; 13] = [
     Asset {
         name: "a9.js",
         content_type: SCRIPT,
@@ -63,6 +63,11 @@ const ASSETS: [Asset; 12] = [
         name: "player.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../web/player.js"),
+    },
+    Asset {
+        name: "settings.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/settings.js"),
     },
     Asset {
         name: "tables.js",

@@ -3,6 +3,7 @@
 import { deviceRows, drawDevice } from "./device.js";
 import { ICONS, copy, each, h, icon, say, toast } from "./dom.js";
 import { Picture } from "./picture.js";
+import { settingsPanel } from "./settings.js";
 import { bits, bytes, number, span, t } from "./words.js";
 
 const pictures = new Map();
@@ -164,7 +165,8 @@ function makeSingle(camera, back) {
     picture.node,
     h("div", { className: "columns" },
       h("section", {}, h("h3", {}, t("addresses")), addresses),
-      h("section", {}, h("h3", {}, t("details")), facts)),
+      h("section", {}, h("h3", {}, t("details")), facts),
+      settingsPanel(camera)),
     device);
   return { name: camera.name, node, picture, pill, title, via, sound, addresses, facts, device, buttons };
 }

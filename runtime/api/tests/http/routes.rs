@@ -20,6 +20,7 @@ async fn the_dashboard_and_all_its_files_are_inside_the_program() {
         "dom.js",
         "picture.js",
         "player.js",
+        "settings.js",
         "tables.js",
         "words.js",
         "style.css",
