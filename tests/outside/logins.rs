@@ -5,7 +5,7 @@ use eyelet_tests::camera::{Camera, Model};
 use eyelet_tests::eyelet::Gateway;
 use eyelet_tests::players::{self, Transport};
 use eyelet_tests::rtsp::{Login, Viewer};
-use eyelet_tests::world::Host;
+use eyelet_tests::world::{self, Host, House};
 use eyelet_tests::{require, tools};
 
 fn guarded() -> (Camera, Gateway) {
@@ -61,4 +61,40 @@ fn ffmpeg_and_gstreamer_log_in() {
         2,
     );
     assert!(refused.complaints.contains("401"), "{}", refused.complaints);
+}
+
+#[test]
+fn an_address_that_guesses_passwords_is_turned_away_and_its_neighbours_are_not() {
+    require!(tools::has_namespaces(), "root, iproute2 and nftables");
+    let house = House::build();
+    let _gateway = Gateway::start_in_with_users(
+        &house,
+        "watcher: \"s3cret pass\"",
+        "cameras:\n  porch: \"rtsp://192.0.2.1/stream1\"\n",
+    );
+    let address = format!("{}:8554", world::GATEWAY).parse().unwrap();
+    let url = format!("rtsp://{address}/porch");
+    let connect = |host: &Host| Viewer::connect(host, address, &url).unwrap();
+    let mut wrong = 0;
+    for _ in 0..20 {
+        let answer =
+            connect(&house.agent).request("DESCRIBE", &["Authorization: Basic d2F0Y2hlcjp4"]);
+        match answer {
+            Ok(answer) if answer.status == 401 => wrong += 1,
+            Ok(answer) => {
+                assert_eq!(answer.status, 503, "{}", answer.head);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    assert_eq!(wrong, 10);
+    // The same address with the right password, from the house's other machine (one router, one address).
+    let answer = connect(&house.camera).request("OPTIONS", &[]);
+    assert!(!answer.is_ok_and(|answer| answer.status == 200));
+    // Others, and the gateway itself.
+    for host in [&house.provider, &house.gateway] {
+        let answer = connect(host).request("OPTIONS", &[]).unwrap();
+        assert_eq!(answer.status, 200);
+    }
 }

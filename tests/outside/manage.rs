@@ -2,6 +2,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use eyelet_tests::browser::Browser;
 use eyelet_tests::eyelet::{Agent, Gateway};
 use eyelet_tests::world::Host;
 use eyelet_tests::{process, require, tools};
@@ -72,6 +73,34 @@ fn the_agents_log_is_read_from_afar_and_holds_no_secret() {
     assert!(!log.to_string().contains(&secret[secret.len() - 40..]));
     let said = gateway.process.text();
     assert!(!said.contains(&secret[secret.len() - 40..]), "{said}");
+}
+
+#[test]
+fn the_dashboard_shows_an_agents_log_and_restarts_it() {
+    require!(Browser::is_here(), "chromium");
+    let gateway = Gateway::start("");
+    let code = gateway.add_agent("shed");
+    let agent = Agent::join(&Host::here(), &code, &[]);
+    gateway.wait_for_agent("shed");
+    let mut browser = Browser::open(&format!("http://{}/", gateway.http));
+    let within = Duration::from_secs(30);
+    let explain = "document.body.innerText.slice(0, 800)";
+    let button = |n: usize| format!("document.querySelectorAll('#agents .actions button')[{n}]");
+    browser.wait_until(
+        &format!("{}?.disabled === false", button(0)),
+        within,
+        explain,
+    );
+    browser.evaluate(&format!("{}.click()", button(0)));
+    let log = "document.querySelector('#agent-log pre')?.innerText.includes('connected to the gateway') === true";
+    browser.wait_until(log, within, explain);
+    browser.screenshot("agent-log");
+    // One click asks back, the second one means it.
+    browser.evaluate(&format!("{0}.click(); {0}.click()", button(1)));
+    let back = "document.querySelector('#toast').innerText.includes('is back after')";
+    browser.wait_until(back, within, explain);
+    browser.screenshot("agent-restarted");
+    assert_eq!(agent.process.text().matches("agent starts").count(), 2);
 }
 
 #[test]

@@ -50,6 +50,17 @@ impl Gateway {
         Self::start_on(&house.gateway, "", body)
     }
 
+    /// The same with users who must log in for RTSP, which listens to the world as well.
+    pub fn start_in_with_users(house: &world::House, users: &str, body: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "data: {}\nhttp: {{ listen: \"0.0.0.0:8080\", public: \"{}:8080\" }}\nrtsp: {{ listen: \"0.0.0.0:8554\", users: {{ {users} }} }}\n{body}",
+            folder.path().join("data").display(),
+            world::GATEWAY
+        );
+        Self::start_with_config(&house.gateway, folder, &config, 8080, 8554)
+    }
+
     fn start_on(host: &Host, rtsp_extra: &str, body: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (http, rtsp, listen) = if host.is_own_network() {
@@ -63,6 +74,10 @@ impl Gateway {
             "data: {}\nhttp: {{ listen: \"{listen}\" }}\nrtsp: {{ listen: \"127.0.0.1:{rtsp}\"{rtsp_extra} }}\n{body}",
             folder.path().join("data").display()
         );
+        Self::start_with_config(host, folder, &config, http, rtsp)
+    }
+
+    fn start_with_config(host: &Host, folder: TempDir, config: &str, http: u16, rtsp: u16) -> Self {
         std::fs::write(folder.path().join("eyelet.yaml"), config).unwrap();
         let process = serve(host, folder.path());
         let gateway = Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use link::WebSocketBytes;
@@ -82,6 +82,7 @@ pub(crate) async fn forwards(State(state): State<AppState>) -> Json<Value> {
 pub(crate) async fn door(
     State(state): State<AppState>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Some(agents) = state.agents().map(Arc::clone) else {
@@ -93,6 +94,11 @@ pub(crate) async fn door(
         let upgrade = HeaderValue::from_static("TLS/1.3, websocket");
         response.headers_mut().insert(header::UPGRADE, upgrade);
         return response;
+    }
+    // No page is an agent.
+    if headers.contains_key(header::ORIGIN) {
+        let detail = "agents are programs; a page has no business here";
+        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }
     let Ok(upgrade) = upgrade else {
         return viewing::no_websocket().into_response();

@@ -1,8 +1,9 @@
 //! What every request must pass and every answer carries.
 //!
 //! A page of another site, open in the same browser, can send requests to a gateway on loopback:
-//! by name through DNS rebinding, or by address. The `Host` check stops the first, the `Origin`
-//! check on WebSockets and the resource policy on all answers the second. There are no accounts yet: what changes
+//! by name through DNS rebinding, or by address. The `Host` check stops the first; the `Origin`
+//! check on WebSockets, the browser's own words on where a request comes from, and the resource
+//! policy on all answers the second. There are no accounts yet: what changes
 //! something is for this machine alone.
 
 use std::net::IpAddr;
@@ -82,14 +83,70 @@ fn judge(state: &AppState, request: &Request) -> Result<(), Problem> {
             "this is no proxy",
         ));
     }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        let detail = "a request is for one host";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
     // Cameras ask for the vendor's name, and a proxy may pass that on.
     let is_camera = request.uri().path().starts_with("/app/");
-    if state.listens_on_loopback() && !is_camera && !ANY_HOST.contains(&request.uri().path()) {
-        let host = host(request);
-        if !host.is_some_and(|host| is_our_name(host_name(host), state.public_name())) {
-            let detail = "this gateway listens on loopback only and takes requests for \"localhost\", \"127.0.0.1\" and \"[::1]\"; set the public name in the configuration to use another";
-            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+    if !is_camera && !ANY_HOST.contains(&request.uri().path()) {
+        check_host(state, host(request).map(host_name))?;
+    }
+    check_site(headers)?;
+    Ok(())
+}
+
+/// A name of somebody else's domain that leads here is how a foreign page reads what it may not (DNS rebinding). On
+/// loopback only loopback's names are ours; elsewhere any address, and names that no stranger can own.
+fn check_host(state: &AppState, name: Option<&str>) -> Result<(), Problem> {
+    let misdirected = |detail: &str| Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+    if name.is_some_and(|name| is_our_name(name, state.public_name())) {
+        return Ok(());
+    }
+    if state.listens_on_loopback() {
+        return misdirected(
+            "this gateway listens on loopback only and takes requests for \"localhost\", \"127.0.0.1\" and \"[::1]\"; set the public name in the configuration to use another",
+        );
+    }
+    match name {
+        // Programs of the last century; no browser.
+        None => Ok(()),
+        Some(name) if is_address(name) || is_local_name(name) => Ok(()),
+        Some(_) => misdirected(
+            "this gateway is not known by that name: let http.public name it in the configuration",
+        ),
+    }
+}
+
+fn is_address(name: &str) -> bool {
+    name.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok()
+}
+
+/// Names that public name servers do not give out (RFC 6761, 6762, 8375, and what routers use).
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    match name.rsplit_once('.') {
+        None => true,
+        Some((_, last)) => {
+            matches!(
+                last,
+                "local" | "lan" | "home" | "internal" | "localdomain" | "localhost" | "test"
+            ) || name.ends_with(".home.arpa")
         }
+    }
+}
+
+/// Refuses what a page of another site loads from here, as far as the browser tells: it could not show it, but a
+/// camera would be woken. A link that a person follows is no such thing.
+fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let says = |name: &str, value: &str| headers.get(name).is_some_and(|says| says == value);
+    let is_link = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    if says("sec-fetch-site", "cross-site") && !is_link {
+        let detail = "a page of another site may not load this";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     Ok(())
 }
@@ -121,12 +178,6 @@ fn check_change(state: &AppState, request: &Request) -> Result<(), Problem> {
     }
     // A foreign name that leads here is a trick of a foreign page; a bare address cannot be one.
     let name = host(request).map(host_name);
-    let is_address = |name: &str| {
-        name.trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
-            .is_ok()
-    };
     if !name.is_some_and(|name| is_address(name) || is_our_name(name, state.public_name())) {
         return forbidden("changes are not taken under this host name");
     }
@@ -200,6 +251,46 @@ mod tests {
         assert_eq!(host_name("[::1]:8080"), "[::1]");
         assert_eq!(host_name("[::1]"), "[::1]");
         assert_eq!(host_name("cam.example"), "cam.example");
+    }
+
+    #[test]
+    fn names_that_a_stranger_can_own_are_not_local() {
+        for local in [
+            "nas",
+            "nas.local",
+            "cam.lan",
+            "GW.home.arpa.",
+            "a.b.internal",
+        ] {
+            assert!(is_local_name(local), "{local}");
+        }
+        for foreign in [
+            "evil.example",
+            "local.evil.com",
+            "127.0.0.1.nip.io",
+            "xhome.arpa",
+        ] {
+            assert!(!is_local_name(foreign), "{foreign}");
+        }
+        assert!(is_address("192.168.1.5") && is_address("[fd00::1]") && !is_address("1.evil"));
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_loads_is_refused_and_a_link_is_followed() {
+        let check = |site: &'static str, mode: &'static str, dest: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
+            headers.insert("sec-fetch-dest", HeaderValue::from_static(dest));
+            check_site(&headers).is_ok()
+        };
+        assert!(!check("cross-site", "no-cors", "image"));
+        assert!(!check("cross-site", "cors", "empty"));
+        assert!(!check("cross-site", "navigate", "iframe"));
+        assert!(check("cross-site", "navigate", "document"));
+        assert!(check("same-origin", "cors", "empty"));
+        assert!(check("none", "navigate", "document"));
+        assert!(check_site(&HeaderMap::new()).is_ok());
     }
 
     #[test]

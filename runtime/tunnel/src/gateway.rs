@@ -8,12 +8,12 @@ use dialer::Dialer;
 use link::Transport;
 use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig};
 use store::{Agent, Store};
+use throttle::{Limits, Throttle};
 use tracing::warn;
 
 use crate::dial::AgentDialer;
 use crate::forward::ForwardState;
 use crate::registry::{Registry, Slot};
-use crate::throttle::Throttle;
 use crate::{AgentStatus, Error, Forward, ForwardStatus, Identity, session};
 
 /// Most peers that may be between their first byte and their welcome at once.
@@ -21,6 +21,13 @@ const MAX_PENDING: usize = 256;
 /// The same from one address. A site with a hundred agents behind one NAT that all come back at once is served in
 /// a few rounds of redialing.
 const MAX_PENDING_OF_ADDRESS: usize = 32;
+
+/// Failures at the agents' door. Secrets have 256 bits, so this is not about guessing: it keeps a misconfigured agent
+/// from filling logs and the state file's queue. A site's good agents share the address with a bad one, hence the room.
+const FAILURES: Limits = Limits {
+    of_name: 5,
+    of_address: 50,
+};
 
 /// Times of the gateway. The defaults are for the field, tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +92,7 @@ impl Gateway {
                 store,
                 config,
                 registry: Registry::new(),
-                throttle: Throttle::default(),
+                throttle: Throttle::new(FAILURES),
                 doors: Doors::default(),
                 next_session: AtomicU64::new(1),
                 forwards: Mutex::new(Vec::new()),

@@ -28,7 +28,6 @@ mod registry;
 mod saved;
 mod session;
 mod status;
-mod throttle;
 
 pub use command::{CommandError, LogLine, Returned};
 pub use dialer::Target;

@@ -242,6 +242,12 @@ impl Server {
         self.events.pop_front()
     }
 
+    /// Wrong passwords so far. A first request without one, and a stale nonce, are none.
+    #[must_use]
+    pub fn wrong_logins(&self) -> u32 {
+        self.wrong_logins
+    }
+
     /// When [`Self::handle_timeout`] is due next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

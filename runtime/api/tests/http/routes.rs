@@ -331,3 +331,19 @@ async fn cameras_come_and_go_with_the_configuration() {
     );
     assert_eq!(status(&gateway.get("/api/v1/cameras/porch").await), 404);
 }
+
+#[tokio::test]
+async fn a_request_for_two_hosts_or_for_another_sites_page_is_refused() {
+    let gateway = Gateway::start().await;
+    for (headers, expected) in [
+        ("Host: localhost\r\nHost: evil.example\r\n", 400),
+        ("Host: evil.example\r\n", 421),
+        (
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n",
+            403,
+        ),
+    ] {
+        let answer = gateway.get_with("/api/v1/overview", headers).await;
+        assert_eq!(status(&answer), expected, "{headers}: {answer}");
+    }
+}

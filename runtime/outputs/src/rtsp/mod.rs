@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use hub::Hub;
 use proto_rtsp::Authenticator;
+use throttle::{Limits, Throttle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +32,18 @@ use self::udp::Ports;
 /// Most connections at once; each costs a file descriptor and a few kilobytes.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
+/// Wrong passwords within a minute. A person mistypes three times; who guesses needs thousands.
+const WRONG_LOGINS: Limits = Limits {
+    of_name: 10,
+    of_address: 10,
+};
+
 /// The name of this output in statistics.
 pub(crate) const OUTPUT: &str = "rtsp";
+
+/// What a peer is told whose address has failed too often, before it asks anything.
+const TOO_MANY_FAILURES: &[u8] =
+    b"RTSP/1.0 503 Service Unavailable\r\nRetry-After: 60\r\nConnection: close\r\n\r\n";
 
 /// The RTSP server.
 pub struct Server {
@@ -41,6 +52,7 @@ pub struct Server {
     authenticator: Option<Arc<Authenticator>>,
     ports: Option<Arc<Ports>>,
     passthrough: Option<Passthrough>,
+    wrong_logins: Throttle,
     listener: TcpListener,
 }
 
@@ -74,6 +86,7 @@ impl Server {
             authenticator,
             ports,
             passthrough: None,
+            wrong_logins: Throttle::new(WRONG_LOGINS),
             listener,
         })
     }
@@ -132,7 +145,23 @@ impl Server {
         sessions.wait().await;
     }
 
+    /// Whether wrong passwords of this peer count. Programs of this machine share one address: one of them with an old
+    /// password must not lock the others out.
+    fn counts(&self, peer: SocketAddr) -> bool {
+        self.authenticator.is_some() && !peer.ip().to_canonical().is_loopback()
+    }
+
+    /// Whether too many wrong passwords came from this peer's address.
+    fn is_turned_away(&self, peer: SocketAddr) -> bool {
+        self.counts(peer) && self.wrong_logins.is_blocked(peer.ip(), "", Instant::now())
+    }
+
     async fn attend(&self, socket: TcpStream, peer: SocketAddr) {
+        if self.is_turned_away(peer) {
+            tracing::debug!(%peer, "RTSP connection refused: too many wrong passwords from its address");
+            let _ = socket.try_write(TOO_MANY_FAILURES);
+            return;
+        }
         let passthrough = self.passthrough.as_ref().filter(|way| way.is_for(peer));
         let Some(passthrough) = passthrough else {
             return session::run(self, socket, peer, &[]).await;

@@ -16,6 +16,9 @@ use tokio::time::{Instant, timeout_at};
 /// How long a viewer may take for the request that decides.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Questions to the server itself that are answered before a connection has to say what it wants.
+const MAX_QUESTIONS: usize = 4;
+
 /// Carries a viewer's connection to the camera and back until it ends; some of its bytes have been read already.
 pub type Carry =
     Arc<dyn Fn(TcpStream, SocketAddr, Vec<u8>) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -48,8 +51,10 @@ pub(super) enum Sorted {
 pub(super) async fn sort(hub: &Hub, socket: &TcpStream) -> Sorted {
     let deadline = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
+    let mut questions = 0;
     loop {
         match judge(hub, &bytes) {
+            Judged::Answer(..) if questions >= MAX_QUESTIONS => return Sorted::Ours(bytes),
             Judged::Ours => return Sorted::Ours(bytes),
             Judged::Through => return Sorted::Through(bytes),
             Judged::Answer(answer, rest) => {
@@ -58,6 +63,7 @@ pub(super) async fn sort(hub: &Hub, socket: &TcpStream) -> Sorted {
                     return Sorted::Gone;
                 }
                 bytes = rest;
+                questions += 1;
                 continue;
             }
             Judged::More => {}
@@ -100,8 +106,10 @@ fn judge(hub: &Hub, bytes: &[u8]) -> Judged {
     let [method, uri, version] = words.as_slice() else {
         return Judged::Ours;
     };
-    // A camera may speak RTSP inside HTTP.
-    if !version.starts_with("RTSP/1.") && !version.starts_with("HTTP/1.") {
+    if version.starts_with("HTTP/1.") {
+        return tunnelled(bytes);
+    }
+    if !version.starts_with("RTSP/1.") {
         return Judged::Ours;
     }
     if *uri == "*" && *method == Method::Options.as_str() {
@@ -112,6 +120,24 @@ fn judge(hub: &Hub, bytes: &[u8]) -> Judged {
         Judged::Ours
     } else {
         Judged::Through
+    }
+}
+
+/// RTSP inside HTTP names its session in a header of its own. A page in a browser cannot send that without asking first,
+/// so that no page reaches the camera this way.
+fn tunnelled(bytes: &[u8]) -> Judged {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let head = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    match end {
+        None if bytes.len() < MAX_HEAD => Judged::More,
+        Some(end)
+            if head
+                .get(..end)
+                .is_some_and(|head| head.contains("\nx-sessioncookie:")) =>
+        {
+            Judged::Through
+        }
+        Some(_) | None => Judged::Ours,
     }
 }
 
@@ -153,6 +179,7 @@ mod tests {
             "hello\r\n",
             "\r\n",
             "GET / HTTP/2\r\n",
+            "POST /cam/realmonitor HTTP/1.1\r\nHost: 127.0.0.1:8554\r\nOrigin: http://evil.example\r\n\r\n",
         ] {
             assert_eq!(judged(ours), Judged::Ours, "{ours}");
         }
@@ -160,11 +187,12 @@ mod tests {
             "OPTIONS rtsp://127.0.0.1:8554/cam/realmonitor?channel=1&subtype=0 RTSP/1.0\r\n",
             "DESCRIBE rtsp://127.0.0.1:8554/Porch RTSP/1.0\r\n",
             "DESCRIBE rtsp://127.0.0.1:8554/ RTSP/1.0\n",
-            "GET /cam/realmonitor HTTP/1.1\r\n",
+            "GET /cam/realmonitor HTTP/1.1\r\nX-SessionCookie: abc\r\n\r\n",
         ] {
             assert_eq!(judged(through), Judged::Through, "{through}");
         }
         assert_eq!(judged("OPTIONS rtsp://127.0.0.1:8554/por"), Judged::More);
+        assert_eq!(judged("GET /cam HTTP/1.1\r\nHost: a\r\n"), Judged::More);
         assert_eq!(judged(&"x".repeat(MAX_HEAD)), Judged::Ours);
     }
 

@@ -49,6 +49,7 @@ pub(super) async fn run(server: &Server, socket: TcpStream, peer: SocketAddr, fi
         connection: Arc::clone(&connection),
         watched: None,
         playing: None,
+        told_logins: 0,
     };
     session.protocol.handle_input(first, Instant::now());
     session.converse().await;
@@ -68,6 +69,8 @@ struct Session<'a> {
     connection: Arc<Connection>,
     watched: Option<Watched>,
     playing: Option<Playing>,
+    /// Wrong passwords that the server has been told of.
+    told_logins: u32,
 }
 
 /// The stream that was described.
@@ -174,12 +177,25 @@ impl Session<'_> {
         let mut buffer = [0; 4_096];
         match self.connection.socket().try_read(&mut buffer) {
             Ok(0) => false,
+            // Connections that were opened beforehand get no more tries than others.
+            Ok(_) if self.playing.is_none() && self.server.is_turned_away(self.peer) => false,
             Ok(read) => {
                 self.protocol
                     .handle_input(buffer.get(..read).unwrap_or_default(), Instant::now());
                 true
             }
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Counts wrong passwords before they are answered: with many connections at once none gets a free try.
+    fn tell_logins(&mut self) {
+        while self.told_logins < self.protocol.wrong_logins() {
+            self.told_logins += 1;
+            if self.server.counts(self.peer) {
+                let (peer, now) = (self.peer.ip(), Instant::now());
+                self.server.wrong_logins.note_failure(peer, "", now);
+            }
         }
     }
 
@@ -192,6 +208,7 @@ impl Session<'_> {
     /// Answers all that the protocol asks.
     async fn drain(&mut self) -> ControlFlow<()> {
         loop {
+            self.tell_logins();
             self.transmit();
             let Some(event) = self.protocol.poll_event() else {
                 return ControlFlow::Continue(());

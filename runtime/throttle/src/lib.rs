@@ -1,24 +1,44 @@
+//! Slows those who fail to log in, by address and by name, in bounded memory.
+//!
+//! ```
+//! use std::time::Instant;
+//! use throttle::{Limits, Throttle};
+//! let throttle = Throttle::new(Limits { of_name: 5, of_address: 50 });
+//! let (peer, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
+//! for _ in 0..5 {
+//!     throttle.note_failure(peer, "shed", now);
+//! }
+//! assert!(throttle.is_blocked(peer, "shed", now));
+//! assert!(!throttle.is_blocked(peer, "barn", now));
+//! ```
+#![warn(missing_docs)]
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long failures are remembered, and so how long a blocked address waits at most.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Failures of one name from one address within the window. Secrets have 256 bits, so this is not about guessing:
-/// it keeps a misconfigured agent from filling logs and the state file's queue.
-const MAX_FAILURES_OF_NAME: u32 = 5;
-/// Failures of all names from one address. A site's good agents share it with a bad one, hence the room.
-const MAX_FAILURES_OF_ADDRESS: u32 = 50;
+pub const WINDOW: Duration = Duration::from_secs(60);
+/// How many failures within a minute are too many.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of one name from one address.
+    pub of_name: u32,
+    /// Of all names from one address.
+    pub of_address: u32,
+}
+
 /// Most addresses and names remembered. Beyond it strangers are not slowed, which costs work but no safety.
 const MAX_ENTRIES: usize = 4096;
 
 /// Least time between two walks through a full table.
 const PURGE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Counts failed attempts at the agents' door.
-#[derive(Debug, Default)]
-pub(crate) struct Throttle {
+/// Counts failed attempts at one door.
+#[derive(Debug)]
+pub struct Throttle {
+    limits: Limits,
     entries: Mutex<HashMap<Key, Entry>>,
     purged: Mutex<Option<Instant>>,
 }
@@ -32,7 +52,19 @@ struct Entry {
 }
 
 impl Throttle {
-    pub(crate) fn is_blocked(&self, peer: IpAddr, name: &str, now: Instant) -> bool {
+    /// Nobody has failed yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            entries: Mutex::default(),
+            purged: Mutex::default(),
+        }
+    }
+
+    /// Whether this name from this address has to wait.
+    #[must_use]
+    pub fn is_blocked(&self, peer: IpAddr, name: &str, now: Instant) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |key: &Key| {
             entries
@@ -41,11 +73,12 @@ impl Throttle {
                 .map_or(0, |entry| entry.failures)
         };
         let network = network(peer);
-        count(&(network, Some(name.to_owned()))) >= MAX_FAILURES_OF_NAME
-            || count(&(network, None)) >= MAX_FAILURES_OF_ADDRESS
+        count(&(network, Some(name.to_owned()))) >= self.limits.of_name
+            || count(&(network, None)) >= self.limits.of_address
     }
 
-    pub(crate) fn note_failure(&self, peer: IpAddr, name: &str, now: Instant) {
+    /// Counts a failure of this name from this address.
+    pub fn note_failure(&self, peer: IpAddr, name: &str, now: Instant) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network(peer);
         for key in [(network, Some(name.to_owned())), (network, None)] {
@@ -105,12 +138,16 @@ fn network(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        of_name: 5,
+        of_address: 50,
+    };
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     #[test]
     fn a_failing_name_is_blocked_for_a_while_and_its_neighbour_is_not() {
-        let (throttle, now) = (Throttle::default(), Instant::now());
-        for _ in 0..MAX_FAILURES_OF_NAME {
+        let (throttle, now) = (Throttle::new(LIMITS), Instant::now());
+        for _ in 0..LIMITS.of_name {
             assert!(!throttle.is_blocked(PEER, "shed", now));
             throttle.note_failure(PEER, "shed", now);
         }
@@ -122,8 +159,8 @@ mod tests {
 
     #[test]
     fn changing_names_does_not_help_one_address() {
-        let (throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..MAX_FAILURES_OF_ADDRESS {
+        let (throttle, now) = (Throttle::new(LIMITS), Instant::now());
+        for n in 0..LIMITS.of_address {
             throttle.note_failure(PEER, &format!("n{n}"), now);
         }
         assert!(throttle.is_blocked(PEER, "fresh", now));
@@ -131,8 +168,8 @@ mod tests {
 
     #[test]
     fn addresses_of_one_v6_network_count_together_and_memory_is_bounded() {
-        let (throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..MAX_FAILURES_OF_NAME {
+        let (throttle, now) = (Throttle::new(LIMITS), Instant::now());
+        for n in 0..LIMITS.of_name {
             throttle.note_failure(format!("2001:db8::{n}").parse().unwrap(), "shed", now);
         }
         assert!(throttle.is_blocked("2001:db8::ffff".parse().unwrap(), "shed", now));
