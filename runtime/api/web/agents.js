@@ -81,7 +81,7 @@ async function restartAgent(name) {
   try {
     const response = await fetch(`/api/v1/agents/${encodeURIComponent(name)}/restart`, { method: "POST", headers: { accept: "application/json" } });
     const answer = await response.json();
-    toast(response.ok ? t("restarted", name, span(answer.took_ms)) : answer.detail);
+    toast(response.ok ? t("restarted", name, `${number(answer.took_ms / 1000, 1)}\u00a0${t("second")}`) : answer.detail);
   } catch {
     toast(t("restart_unknown", name));
   } finally {
