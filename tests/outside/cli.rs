@@ -114,6 +114,30 @@ fn a_wrong_key_is_named_with_its_line_and_the_nearest_one() {
 }
 
 #[test]
+fn agents_are_managed_whatever_the_cameras_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("eyelet.yaml");
+    let data = folder.path().join("data");
+    let text = format!(
+        "data: {}\ncameras:\n  porch: rtsp://admin:${{NOBODY_SETS_THIS}}@192.168.1.10/\n",
+        data.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let output = eyelet(&Host::here(), &["check", "-c", config]);
+    assert_eq!(output.status.code(), Some(1));
+    for command in [
+        &["agent", "add", "shed", "-c", config][..],
+        &["agent", "list", "-c", config],
+        &["agent", "remove", "shed", "-c", config],
+    ] {
+        let output = eyelet(&Host::here(), command);
+        let said = process::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {said}");
+    }
+}
+
+#[test]
 fn a_missing_configuration_file_is_named() {
     let output = eyelet(&Host::here(), &["check", "-c", "/nonexistent/eyelet.yaml"]);
     assert_eq!(output.status.code(), Some(1));

@@ -21,6 +21,7 @@ mod nat;
 mod outages;
 mod parts;
 mod passthrough;
+mod pixels;
 mod reolink_clients;
 mod stalled;
 mod viewers;

@@ -17,7 +17,7 @@ pub(crate) fn run(command: &Agent) -> anyhow::Result<()> {
             address,
             files,
         } => {
-            let config = files::load(files)?;
+            let config = files::load_state(files)?;
             let store = files::open_store(&config)?;
             let identity = Identity::load_or_create(&config.data)?;
             let addresses = if address.is_empty() {
@@ -45,7 +45,7 @@ pub(crate) fn run(command: &Agent) -> anyhow::Result<()> {
             }
         }
         Agent::List { json, files } => {
-            let store = files::open_store(&files::load(files)?)?;
+            let store = files::open_store(&files::load_state(files)?)?;
             let agents = store.agents()?;
             if *json {
                 let list: Vec<_> = agents.iter().map(to_json).collect();
@@ -63,7 +63,7 @@ pub(crate) fn run(command: &Agent) -> anyhow::Result<()> {
             return export::run(command);
         }
         Agent::Remove { name, files } => {
-            let store = files::open_store(&files::load(files)?)?;
+            let store = files::open_store(&files::load_state(files)?)?;
             store.remove_agent(name)?;
             writeln!(std::io::stderr(), "agent {name} is removed")?;
         }

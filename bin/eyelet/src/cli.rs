@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Run one simulated camera.
     #[command(subcommand)]
     Simulate(Simulate),
+    /// Decode pictures for the gateway that started this.
+    #[command(hide = true)]
+    Decoder,
 }
 
 #[derive(Args, Debug)]

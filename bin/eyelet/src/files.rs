@@ -9,14 +9,30 @@ use crate::settings_json;
 /// The file that is read when none is named.
 const DEFAULT: &str = "eyelet.yaml";
 
+/// The sections that work on the state needs.
+const STATE: &[&str] = &["data", "http"];
+
 /// Reads the configuration that was named, or the usual one, or takes the defaults.
 pub(crate) fn load(files: &Files) -> anyhow::Result<Config> {
+    load_with(files, |path| Config::load(path))
+}
+
+/// The same for commands that only work on the state: a camera's mistake, or a variable that only
+/// the service has, is none of theirs.
+pub(crate) fn load_state(files: &Files) -> anyhow::Result<Config> {
+    load_with(files, |path| Config::load_sections(path, STATE))
+}
+
+fn load_with(
+    files: &Files,
+    load: impl Fn(&Path) -> Result<Config, config::Error>,
+) -> anyhow::Result<Config> {
     let mut config = match &files.config {
         Some(path) => match settings(path) {
             Some(settings) => settings?,
-            None => Config::load(path)?,
+            None => load(path)?,
         },
-        None if Path::new(DEFAULT).exists() => Config::load(DEFAULT)?,
+        None if Path::new(DEFAULT).exists() => load(Path::new(DEFAULT))?,
         None => Config::default(),
     };
     if let Some(data) = &files.data {

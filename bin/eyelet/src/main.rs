@@ -42,6 +42,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
+    if matches!(cli.command, Command::Decoder) {
+        return Ok(pixels::decode(
+            std::io::stdin().lock(),
+            std::io::stdout().lock(),
+        )?);
+    }
     let verbosity = if cli.quiet {
         Verbosity::Quiet
     } else {
@@ -67,6 +73,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::A9(command) => block_on(a9::run(command)),
         Command::Import(command) => import::run(command),
         Command::Simulate(command) => block_on(simulate::run(command)),
+        Command::Decoder => Ok(()),
     }
 }
 

@@ -158,7 +158,7 @@ impl Session {
     fn start(source: &Source, dialer: Arc<dyn Dialer>) -> anyhow::Result<Self> {
         let hub = Arc::new(Hub::new());
         let stream = hub.add(StreamName::new(STREAM)?);
-        let mjpeg = wiring::mjpeg(&hub)?;
+        let mjpeg = wiring::mjpeg(&hub, &wiring::pixels_without_state()?);
         let camera = wiring::camera(stream.name().clone(), source)?;
         let driver = drivers::driver(source.scheme.as_str())
             .with_context(|| format!("no driver for {source}"))?;

@@ -39,7 +39,10 @@ pub(crate) async fn run(command: &Probe) -> anyhow::Result<()> {
         command.seconds
     )?;
     let dialer: Arc<dyn Dialer> = match &command.via {
-        Some(agent) => Arc::new(LocalDialer::new(&files::load(&command.files)?.data, agent)),
+        Some(agent) => Arc::new(LocalDialer::new(
+            &files::load_state(&command.files)?.data,
+            agent,
+        )),
         None => Arc::new(Direct),
     };
     let found = drivers::probe(&*driver, &camera, dialer, length, PATIENCE).await;

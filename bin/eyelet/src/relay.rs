@@ -25,7 +25,7 @@ const TURN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(command: &Relay) -> anyhow::Result<()> {
     let hub = Arc::new(Hub::new());
     let stream = hub.add(StreamName::new("camera")?);
-    let mjpeg = wiring::mjpeg(&hub)?;
+    let mjpeg = wiring::mjpeg(&hub, &wiring::pixels_without_state()?);
     let address = SocketAddr::new(command.client_host.0, command.client_port);
     let mode = match command.mode {
         RelayMode::Continuous => Mode::Continuous,

@@ -59,7 +59,8 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         .await
         .with_context(|| busy("HTTP", "http.listen", config.http.listen))?;
     let (http, rtsp) = (listener.local_addr()?, rtsp_server.local_addr()?);
-    let mjpeg = wiring::mjpeg(&hub)?;
+    let pixels = wiring::pixels(config)?;
+    let mjpeg = wiring::mjpeg(&hub, &pixels);
     let raw_listeners = wiring::bind_raw(config, &hub, &mjpeg).await?;
     let mut forwards = Vec::new();
     for forward in &config.forwards {
@@ -82,6 +83,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         devices: &devices,
     };
     let cameras = wiring::start_cameras(config, &hub, &upstreams, &tasks, &shutdown)?;
+    wiring::keep_stills(config, &hub, &pixels, &tasks, &shutdown);
     for listener in raw_listeners {
         tasks.spawn(listener.serve(shutdown.clone()));
     }

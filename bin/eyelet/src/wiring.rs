@@ -1,5 +1,6 @@
 //! From configured things to running ones.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use naxclow::{A9Driver, Cloud};
 use outputs::mjpeg::Mjpeg;
 use outputs::raw;
 use outputs::rtsp::Passthrough;
+use pixels::{Backup, Pixels, Program};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunnel::{Gateway, Passage};
@@ -111,8 +113,8 @@ pub(crate) fn has_device(source: &Source) -> bool {
 }
 
 /// The maker of parts and stills for the streams of `hub`.
-pub(crate) fn mjpeg(hub: &Arc<Hub>) -> anyhow::Result<Arc<Mjpeg>> {
-    Ok(Arc::new(Mjpeg::new(Arc::clone(hub))))
+pub(crate) fn mjpeg(hub: &Arc<Hub>, pixels: &Arc<Pixels>) -> Arc<Mjpeg> {
+    Arc::new(Mjpeg::new(Arc::clone(hub), Arc::clone(pixels)))
 }
 
 /// Takes the ports of the cameras that give raw pictures.
@@ -163,6 +165,67 @@ fn dialer(camera: &config::Camera, gateway: &Gateway) -> Arc<dyn Dialer> {
     match &camera.via {
         Some(agent) => gateway.dialer(agent.as_str()),
         None => Arc::new(Direct),
+    }
+}
+
+/// The maker of pictures that the configuration describes.
+pub(crate) fn pixels(config: &Config) -> anyhow::Result<Arc<Pixels>> {
+    let settings = pixels::Settings {
+        max_fps: f64::from(config.pixels.millifps) / 1_000.0,
+        ffmpeg: config.pixels.ffmpeg.clone(),
+        prefers_ffmpeg: config.pixels.decoder == config::Decoder::Ffmpeg,
+        folder: Some(config.data.join("stills")),
+        ..pixels::Settings::new(decoder()?)
+    };
+    Ok(Arc::new(Pixels::new(settings)))
+}
+
+/// The same by the defaults, for commands that keep nothing.
+pub(crate) fn pixels_without_state() -> anyhow::Result<Arc<Pixels>> {
+    Ok(Arc::new(Pixels::new(pixels::Settings::new(decoder()?))))
+}
+
+/// The program that decodes: this very one.
+fn decoder() -> anyhow::Result<Program> {
+    // By the name that Linux keeps even if an update replaces the file.
+    let this = Path::new("/proc/self/exe");
+    let program = if this.exists() {
+        this.to_owned()
+    } else {
+        std::env::current_exe().context("this program does not find itself")?
+    };
+    Ok(Program::new(program, ["decoder"]))
+}
+
+/// Keeps the last stills of the configured cameras, and deletes those of others.
+pub(crate) fn keep_stills(
+    config: &Config,
+    hub: &Hub,
+    pixels: &Arc<Pixels>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let mut names = Vec::new();
+    for camera in &config.cameras {
+        let Some(stream) = hub.stream(camera.name.as_str()) else {
+            continue;
+        };
+        let name = stream.name().clone();
+        names.push(name.clone());
+        let backup = match &camera.backup {
+            config::Backup::Last => Backup::Last,
+            config::Backup::None => Backup::Nothing,
+            config::Backup::File(path) => Backup::File(path.clone()),
+        };
+        pixels.set_backup(name, backup);
+        let (pixels, shutdown) = (Arc::clone(pixels), shutdown.clone());
+        tasks.spawn(async move {
+            let keeping = pixels.keep_stills(stream);
+            shutdown.run_until_cancelled(keeping).await;
+        });
+    }
+    if let Err(error) = pixels.keep_only(&names) {
+        tracing::warn!("stills of former cameras cannot be deleted: {error}");
     }
 }
 

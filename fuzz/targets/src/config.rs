@@ -1,6 +1,6 @@
 //! The configuration file and the source URL: no input panics, and messages keep to their form.
 
-use ::config::{Config, Error, Source};
+use ::config::{Config, Error, Secret, Source};
 
 /// Any text is a configuration, or is refused with places and words.
 pub fn config(data: &[u8]) {
@@ -44,12 +44,10 @@ pub fn config_source(data: &[u8]) {
     assert_eq!((&again.target, &again.path), (&source.target, &source.path));
     assert_eq!(again.credentials, None);
     assert!(source.path.bytes().all(|b| b.is_ascii_graphic()));
-    if let Some(login) = &source.credentials {
-        let password = login.password.reveal();
-        // Anything longer than this is not in host, path and user by accident.
-        if password.len() > 12 && !source.url().contains(password) && !login.user.contains(password)
-        {
-            assert!(!format!("{source} {source:?}").contains(password));
-        }
+    // Whatever the password is, the print is the same: nothing of it is in there.
+    let mut other = source.clone();
+    if let Some(login) = &mut other.credentials {
+        login.password = Secret::new("another");
     }
+    assert_eq!(format!("{source} {source:?}"), format!("{other} {other:?}"));
 }

@@ -20,6 +20,9 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 /// `true` on a picture that is too old to be called live; else absent.
 const STALE_HEADER: HeaderName = HeaderName::from_static("x-stale");
 
+/// Where the picture is from: `camera`, `kept`, `backup`.
+const ORIGIN_HEADER: HeaderName = HeaderName::from_static("x-eyelet-picture");
+
 /// `…/snapshot.jpg`: the newest picture.
 pub(crate) async fn snapshot(
     State(state): State<AppState>,
@@ -49,6 +52,8 @@ fn answer(snapshot: Snapshot, asked: &HeaderMap) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::AGE, HeaderValue::from(snapshot.age.as_secs()));
+    let origin = HeaderValue::from_static(snapshot.origin.name());
+    headers.insert(ORIGIN_HEADER, origin);
     if snapshot.age >= STALE {
         headers.insert(STALE_HEADER, HeaderValue::from_static("true"));
     }
@@ -113,6 +118,7 @@ mod tests {
             jpeg: b"\xff\xd8one\xff\xd9".as_slice().into(),
             age,
             size: None,
+            origin: outputs::mjpeg::Origin::Camera,
         }
     }
 

@@ -166,12 +166,11 @@ pub(crate) fn refusal(error: outputs::Error) -> Problem {
     let text = error.to_string();
     match error {
         outputs::Error::UnknownStream(_) => Problem::new(StatusCode::NOT_FOUND, text),
-        outputs::Error::NotJpeg { .. } => {
-            let detail = format!(
-                "{text}; this release gives single pictures and motion JPEG of JPEG cameras only. Use the RTSP address or the page instead"
-            );
-            Problem::new(StatusCode::NOT_IMPLEMENTED, detail)
-        }
+        outputs::Error::Pixels(error) => match error {
+            pixels::Error::Unsupported { .. } => Problem::new(StatusCode::NOT_IMPLEMENTED, text),
+            pixels::Error::Malformed { .. } => Problem::new(StatusCode::BAD_GATEWAY, text),
+            _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        },
         outputs::Error::NoPictures(_) => Problem::new(StatusCode::NOT_FOUND, text),
         outputs::Error::TimedOut { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text),
         _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, text),

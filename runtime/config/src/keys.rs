@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Endpoint,
     Target,
     Duration,
+    /// Pictures a second.
+    Rate,
     Source,
     Agent,
     OneOf(&'static [&'static str]),
@@ -63,6 +65,12 @@ pub(crate) static ROOT: Section = Section {
             kind: Kind::Section(&A9),
             default: Some(""),
             about: "The cloud of A9, X6, X9 and V720 cameras. Nothing of it listens unless this key is there; `a9: {}` takes all defaults. See [a9.md](a9.md).",
+        },
+        Key {
+            name: "pixels",
+            kind: Kind::Section(&PIXELS),
+            default: Some(""),
+            about: "How JPEG pictures are made of cameras that send H.264 or H.265, for `snapshot.jpg` and motion JPEG.",
         },
         Key {
             name: "cameras",
@@ -184,6 +192,29 @@ pub(crate) static A9: Section = Section {
     ],
 };
 
+pub(crate) static PIXELS: Section = Section {
+    keys: &[
+        Key {
+            name: "fps",
+            kind: Kind::Rate,
+            default: Some("5"),
+            about: "Most pictures a second of motion JPEG that has to be decoded: 0.1 to 30. Cameras that send JPEG are not slowed down.",
+        },
+        Key {
+            name: "decoder",
+            kind: Kind::OneOf(&["built-in", "ffmpeg"]),
+            default: Some("built-in"),
+            about: "Who decodes. `ffmpeg` decodes by the graphics hardware that it finds. The built-in decoders hand what they do not take (interlaced, 4:2:2, more than 8 bits of H.264) to ffmpeg too.",
+        },
+        Key {
+            name: "ffmpeg",
+            kind: Kind::Path,
+            default: Some("ffmpeg"),
+            about: "The ffmpeg program. Nothing else needs it.",
+        },
+    ],
+};
+
 pub(crate) static CAMERA: Section = Section {
     keys: &[
         Key {
@@ -233,6 +264,12 @@ pub(crate) static CAMERA: Section = Section {
             kind: Kind::OneOf(&["continuous", "single"]),
             default: Some("continuous"),
             about: "What a silent viewer of `raw` gets: pictures back to back until it leaves, or the newest one and then the end of the connection.",
+        },
+        Key {
+            name: "backup",
+            kind: Kind::Path,
+            default: Some("last"),
+            about: "What `snapshot.jpg` and motion JPEG show when the camera gives nothing: `last` (its last still, kept in the data folder over restarts), `none`, or a JPEG file such as `/etc/eyelet/away.jpg`.",
         },
         Key {
             name: "interval",

@@ -58,6 +58,8 @@ pub struct Config {
     pub rtsp: Rtsp,
     /// The cloud of A9 cameras, if there is to be one.
     pub a9: Option<A9>,
+    /// How JPEG pictures are made of other video.
+    pub pixels: Pixels,
     /// The cameras in the file's order; each name is there once.
     pub cameras: Vec<Camera>,
     /// The forwards in the file's order; each address is there once.
@@ -135,6 +137,43 @@ impl Default for A9 {
     }
 }
 
+/// How JPEG pictures are made of other video.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pixels {
+    /// Most pictures a thousand seconds: as an integer they compare.
+    #[serde(rename = "fps", serialize_with = "as_rate")]
+    pub millifps: u32,
+    /// Who decodes.
+    pub decoder: Decoder,
+    /// The ffmpeg program.
+    pub ffmpeg: PathBuf,
+}
+
+/// Who decodes video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decoder {
+    /// Eyelet, and ffmpeg what Eyelet does not take.
+    #[default]
+    BuiltIn,
+    /// ffmpeg.
+    Ffmpeg,
+}
+
+/// What is shown of a camera that gives nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backup {
+    /// Its last still.
+    #[default]
+    Last,
+    /// Nothing.
+    None,
+    /// The JPEG picture in this file.
+    #[serde(untagged)]
+    File(PathBuf),
+}
+
 /// One camera.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Camera {
@@ -150,6 +189,8 @@ pub struct Camera {
     /// How long the upstream is kept after the last viewer left.
     #[serde(serialize_with = "as_duration_text")]
     pub idle: Duration,
+    /// What is shown of it when it gives nothing.
+    pub backup: Backup,
     /// Where bare JPEG pictures are given over TCP, if anywhere.
     pub raw: Option<SocketAddr>,
     /// What a silent viewer gets there.
@@ -223,6 +264,11 @@ impl Default for Config {
                 passthrough: None,
             },
             a9: None,
+            pixels: Pixels {
+                millifps: 5_000,
+                decoder: Decoder::BuiltIn,
+                ffmpeg: PathBuf::from("ffmpeg"),
+            },
             cameras: Vec::new(),
             forwards: Vec::new(),
         }
@@ -236,23 +282,22 @@ impl Config {
     /// The file cannot be read, or all that is wrong in it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let unreadable = |source| Error::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text))
-            .map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-                limit: MAX_FILE,
-            });
-        }
-        let text = String::from_utf8(text)
-            .map_err(|_| unreadable(std::io::Error::other("it is not UTF-8 text")))?;
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&read_file(path)?, &path.display().to_string())
+    }
+
+    /// Reads only these sections of a file, the rest is as if it were left out: what is wrong
+    /// there, and variables that are not set, concern others.
+    ///
+    /// # Errors
+    /// The file cannot be read, or all that is wrong in these sections.
+    pub fn load_sections(path: impl AsRef<Path>, sections: &[&str]) -> Result<Self, Error> {
+        let path = path.as_ref();
+        Self::parse_sections(
+            &read_file(path)?,
+            &path.display().to_string(),
+            |variable| std::env::var(variable).ok(),
+            |key| sections.contains(&key),
+        )
     }
 
     /// Reads a text, with variables from the process's environment. `name` stands in messages where
@@ -273,6 +318,15 @@ impl Config {
         name: &str,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
+        Self::parse_sections(text, name, environment, |_| true)
+    }
+
+    fn parse_sections(
+        text: &str,
+        name: &str,
+        environment: impl Fn(&str) -> Option<String>,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
         let mut reader = read::Reader {
             file: name.to_owned(),
             problems: Vec::new(),
@@ -282,6 +336,9 @@ impl Config {
         match tree::read(text) {
             Ok(None) => {}
             Ok(Some(mut root)) => {
+                if let tree::Value::Map(entries) = &mut root.value {
+                    entries.retain(|entry| is_wanted(&entry.key));
+                }
                 tree::each_scalar(&mut root, &mut |at, text| {
                     environment::expand(text, &environment)
                         .map_err(|message| reader.problem(at, message))
@@ -410,6 +467,24 @@ impl Control {
     ];
 }
 
+fn read_file(path: &Path) -> Result<String, Error> {
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text))
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            limit: MAX_FILE,
+        });
+    }
+    String::from_utf8(text).map_err(|_| unreadable(std::io::Error::other("it is not UTF-8 text")))
+}
+
 impl Camera {
     /// How long the upstream is kept after the last viewer left, if nothing is said.
     pub const IDLE: Duration = Duration::from_secs(10);
@@ -454,6 +529,11 @@ fn as_duration_text_or_null<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     duration.map(duration::format).serialize(serializer)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_rate<S: Serializer>(millifps: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(f64::from(*millifps) / 1_000.0)
 }
 
 fn as_duration_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

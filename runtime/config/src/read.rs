@@ -15,7 +15,8 @@ use crate::secret::Secret;
 use crate::source::{self, Credentials, Scheme, Source};
 use crate::tree::{Entry, Node, Value};
 use crate::{
-    A9, Camera, Config, Control, Forward, Http, Passthrough, RawMode, Rtsp, Transport, duration,
+    A9, Backup, Camera, Config, Control, Decoder, Forward, Http, Passthrough, Pixels, RawMode,
+    Rtsp, Transport, duration,
 };
 
 /// Bytes of password in the handshake of a camera that pushes over UDP.
@@ -55,6 +56,7 @@ impl Reader {
             http: self.http(fields.get("http"), default.http),
             rtsp: self.rtsp(fields.get("rtsp"), default.rtsp),
             a9: fields.get("a9").map(|node| self.a9(node)),
+            pixels: self.pixels(fields.get("pixels"), default.pixels),
             cameras: self.cameras(fields.get("cameras")),
             forwards: self.forwards(fields.get("forwards")),
         };
@@ -149,6 +151,29 @@ impl Reader {
             target: target.and_then(|(_, target)| target),
             is_for_anyone: from.and_then(|(_, anyone)| anyone).unwrap_or(false),
         })
+    }
+
+    fn pixels(&mut self, node: Option<&&Node>, default: Pixels) -> Pixels {
+        let Some(fields) = node.and_then(|node| self.section(node, "pixels", &keys::PIXELS)) else {
+            return default;
+        };
+        let value = |key: &str, path: &str| fields.get(key).map(|node| (*node, path.to_owned()));
+        let (fps, decoder, ffmpeg) = (
+            value("fps", "pixels.fps"),
+            value("decoder", "pixels.decoder"),
+            value("ffmpeg", "pixels.ffmpeg"),
+        );
+        Pixels {
+            millifps: fps
+                .and_then(|(node, path)| self.value(node, &path, parse_rate))
+                .unwrap_or(default.millifps),
+            decoder: decoder
+                .and_then(|(node, path)| self.value(node, &path, parse_decoder))
+                .unwrap_or(default.decoder),
+            ffmpeg: ffmpeg
+                .and_then(|(node, path)| self.text(node, &path))
+                .map_or(default.ffmpeg, PathBuf::from),
+        }
     }
 
     fn a9(&mut self, node: &Node) -> A9 {
@@ -276,6 +301,7 @@ impl Reader {
         let raw = value("raw").and_then(|(node, path)| self.value(node, &path, parse_listen));
         let raw_mode =
             value("raw_mode").and_then(|(node, path)| self.value(node, &path, parse_raw_mode));
+        let backup = value("backup").and_then(|(node, path)| self.text(node, &path));
         let mut time =
             |key| value(key).and_then(|(node, path)| self.value(node, &path, duration::parse));
         let (idle, interval, timeout) = (time("idle"), time("interval"), time("timeout"));
@@ -311,6 +337,11 @@ impl Reader {
             idle: idle.unwrap_or(Camera::IDLE),
             raw,
             raw_mode: raw_mode.unwrap_or_default(),
+            backup: match backup.as_deref() {
+                None | Some("last") => Backup::Last,
+                Some("none") => Backup::None,
+                Some(path) => Backup::File(PathBuf::from(path)),
+            },
             interval,
             timeout: timeout.unwrap_or(Camera::TIMEOUT),
             control: control.map(|mut control| {
@@ -719,6 +750,28 @@ fn parse_target(text: &str) -> Result<Target, String> {
 fn parse_agent(text: &str) -> Result<AgentName, String> {
     text.parse()
         .map_err(|error: proto_tunnel::Error| error.to_string())
+}
+
+/// Pictures a second, as thousandths.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    match text.parse::<f64>() {
+        Ok(fps) if (0.1..=30.0).contains(&fps) => Ok((fps * 1_000.0).round() as u32),
+        _ => Err(format!(
+            "expected pictures a second from 0.1 to 30, found \"{}\"",
+            quoted(text)
+        )),
+    }
+}
+
+fn parse_decoder(text: &str) -> Result<Decoder, String> {
+    match text {
+        "built-in" => Ok(Decoder::BuiltIn),
+        "ffmpeg" => Ok(Decoder::Ffmpeg),
+        _ => Err(format!(
+            "expected built-in or ffmpeg, found \"{}\"",
+            quoted(text)
+        )),
+    }
 }
 
 fn parse_address(text: &str) -> Result<IpAddr, String> {

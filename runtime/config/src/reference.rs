@@ -132,6 +132,7 @@ fn nested_rows(out: &mut String, path: &str, kind: &Kind) {
         | Kind::Endpoint
         | Kind::Target
         | Kind::Duration
+        | Kind::Rate
         | Kind::Source
         | Kind::Agent
         | Kind::OneOf(_)
@@ -143,7 +144,8 @@ fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Text => "text".into(),
         Kind::Secret => "password".into(),
-        Kind::Path => "folder".into(),
+        Kind::Path => "path".into(),
+        Kind::Rate => "number".into(),
         Kind::Listen => "address:port".into(),
         Kind::Address => "IP address".into(),
         Kind::Endpoint => "host or host:port".into(),
@@ -224,6 +226,7 @@ fn kind_schema(kind: &Kind) -> Value {
         }
         Kind::Source => json!({ "type": "string", "pattern": "^[A-Za-z0-9+]+://|\\$\\{" }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$|\\$\\{" }),
+        Kind::Rate => json!({ "type": ["number", "string"] }),
         Kind::Agent => json!({ "type": "string", "pattern": format!("{AGENT_PATTERN}|\\$\\{{") }),
         // YAML reads these two words as what they say.
         Kind::OneOf(["false", "true"]) => json!({ "type": "boolean" }),
@@ -316,14 +319,22 @@ mod tests {
         assert_eq!(a9, none);
         assert!(a9.a9.is_some() && Config::default().a9.is_none());
         let camera = format!(
-            "cameras:\n  a: {{ source: \"rtsp://h\", transport: {}, idle: {}, raw_mode: {} }}\n  b: rtsp://h\n",
+            "pixels: {{ fps: {}, decoder: {}, ffmpeg: {} }}\ncameras:\n  a: {{ source: \"rtsp://h\", transport: {}, idle: {}, backup: {}, raw_mode: {} }}\n  b: rtsp://h\n",
+            default(&keys::PIXELS, "fps"),
+            default(&keys::PIXELS, "decoder"),
+            default(&keys::PIXELS, "ffmpeg"),
             default(&keys::CAMERA, "transport"),
             default(&keys::CAMERA, "idle"),
+            default(&keys::CAMERA, "backup"),
             default(&keys::CAMERA, "raw_mode"),
         );
         let config = Config::parse_with(&camera, "defaults", |_| None).unwrap();
         let (a, b) = (config.camera("a").unwrap(), config.camera("b").unwrap());
-        assert_eq!((a.transport, a.idle), (b.transport, b.idle));
+        assert_eq!(
+            (a.transport, a.idle, &a.backup),
+            (b.transport, b.idle, &b.backup)
+        );
+        assert_eq!(config.pixels, Config::default().pixels);
         assert_eq!(a.raw_mode, b.raw_mode);
     }
 

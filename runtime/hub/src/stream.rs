@@ -46,6 +46,12 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A stream that no hub lists: made of another one, and named like it.
+    #[must_use]
+    pub fn detached(name: StreamName) -> Self {
+        Self::new(name)
+    }
+
     pub(crate) fn new(name: StreamName) -> Self {
         Self {
             name,

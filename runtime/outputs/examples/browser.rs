@@ -114,7 +114,7 @@ async fn main() {
         let stream = hub.add(StreamName::new(kind.name).unwrap());
         tokio::spawn(publish(kind, stream, shared));
     }
-    let (mse, mjpeg) = (Mse::new(Arc::clone(&hub)), Mjpeg::new(hub));
+    let (mse, mjpeg) = (Mse::new(Arc::clone(&hub)), Mjpeg::new(hub, pixels()));
     let app = Arc::new(App { mse, mjpeg, faults });
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
@@ -392,4 +392,10 @@ fn sounds() -> Vec<Bytes> {
         rest = &rest[len..];
     }
     units
+}
+
+/// This example shows cameras that send JPEG: nothing decodes.
+fn pixels() -> Arc<pixels::Pixels> {
+    let nobody = pixels::Program::new("/nonexistent/decoder", []);
+    Arc::new(pixels::Pixels::new(pixels::Settings::new(nobody)))
 }

@@ -5,14 +5,9 @@ pub enum Error {
     /// No camera has this name.
     #[error("there is no camera {0:?}")]
     UnknownStream(String),
-    /// The stream has no JPEG pictures.
-    #[error("camera {stream} sends {codec}, not JPEG pictures")]
-    NotJpeg {
-        /// The stream's name.
-        stream: String,
-        /// What it sends instead.
-        codec: media::Codec,
-    },
+    /// No JPEG pictures can be made of what the camera sends.
+    #[error(transparent)]
+    Pixels(#[from] pixels::Error),
     /// The stream carries no pictures at all.
     #[error("camera {0} sends no pictures")]
     NoPictures(String),

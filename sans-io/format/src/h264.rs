@@ -67,8 +67,14 @@ pub struct Sps {
     pub width: u32,
     /// Picture height in pixels after cropping.
     pub height: u32,
+    /// Whether pictures may be coded as fields (`frame_mbs_only_flag` is 0).
+    pub is_interlaced: bool,
     /// Pictures a second, where the camera says it.
     pub frame_rate: Option<f64>,
+    /// Whether samples use all their values (`video_full_range_flag`), where the camera says it.
+    pub is_full_range: Option<bool>,
+    /// `matrix_coefficients` (ITU-T H.273), where the camera says it.
+    pub matrix: Option<u8>,
 }
 
 /// `profile_idc` values whose parameter set describes the chroma format (section 7.3.2.1.1).
@@ -158,11 +164,10 @@ impl Sps {
             height = cropped(&bits, height, (top + bottom) * unit_y * fields)?;
         }
         // A camera that cuts off the VUI still has a size worth knowing.
-        let frame_rate = if bits.flag()? {
-            frame_rate(&mut bits).unwrap_or(None)
-        } else {
-            None
-        };
+        let mut usability = Usability::default();
+        if bits.flag()? {
+            let _ = usability.read(&mut bits);
+        }
         Ok(Self {
             profile,
             constraints,
@@ -172,7 +177,10 @@ impl Sps {
             chroma_depth,
             width,
             height,
-            frame_rate,
+            is_interlaced: !frames_only,
+            frame_rate: usability.frame_rate,
+            is_full_range: usability.is_full_range,
+            matrix: usability.matrix,
         })
     }
 
@@ -215,33 +223,46 @@ fn skip_scaling_list(bits: &mut Bits<'_>, len: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the VUI (annex E.1.1) as far as its timing.
-fn frame_rate(bits: &mut Bits<'_>) -> Result<Option<f64>, Error> {
-    const EXTENDED_SAR: u8 = 255;
-    if bits.flag()? && bits.u8(8)? == EXTENDED_SAR {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
-        if bits.flag()? {
-            bits.skip(24)?; // colour description
+/// What is read of the VUI (annex E.1.1): all up to its timing.
+#[derive(Default)]
+struct Usability {
+    is_full_range: Option<bool>,
+    matrix: Option<u8>,
+    frame_rate: Option<f64>,
+}
+
+impl Usability {
+    /// Reads as far as it gets; what it read before an error counts.
+    fn read(&mut self, bits: &mut Bits<'_>) -> Result<(), Error> {
+        const EXTENDED_SAR: u8 = 255;
+        if bits.flag()? && bits.u8(8)? == EXTENDED_SAR {
+            bits.skip(32)?;
         }
+        if bits.flag()? {
+            bits.skip(1)?; // overscan_appropriate_flag
+        }
+        if bits.flag()? {
+            bits.skip(3)?; // video_format
+            self.is_full_range = Some(bits.flag()?);
+            if bits.flag()? {
+                bits.skip(16)?; // colour_primaries, transfer_characteristics
+                self.matrix = Some(bits.u8(8)?);
+            }
+        }
+        if bits.flag()? {
+            bits.ue()?; // chroma_sample_loc_type_top_field
+            bits.ue()?; // chroma_sample_loc_type_bottom_field
+        }
+        if bits.flag()? {
+            let units_in_tick = bits.u32(32)?;
+            let time_scale = bits.u32(32)?;
+            // A tick is a field: two of them make a picture.
+            let rate = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
+            let is_sane = units_in_tick > 0 && rate > 0.0 && rate <= 1_000.0;
+            self.frame_rate = is_sane.then_some(rate);
+        }
+        Ok(())
     }
-    if bits.flag()? {
-        bits.ue()?; // chroma_sample_loc_type_top_field
-        bits.ue()?; // chroma_sample_loc_type_bottom_field
-    }
-    if !bits.flag()? {
-        return Ok(None);
-    }
-    let units_in_tick = bits.u32(32)?;
-    let time_scale = bits.u32(32)?;
-    // A tick is a field: two of them make a picture.
-    let rate = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
-    Ok((units_in_tick > 0 && rate > 0.0 && rate <= 1_000.0).then_some(rate))
 }
 
 #[cfg(test)]

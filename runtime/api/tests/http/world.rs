@@ -212,6 +212,12 @@ impl Settings for Known {
     }
 }
 
+/// A maker of pictures whose decoder cannot be started.
+fn pixels() -> Arc<pixels::Pixels> {
+    let nobody = pixels::Program::new("/nonexistent/decoder", []);
+    Arc::new(pixels::Pixels::new(pixels::Settings::new(nobody)))
+}
+
 impl Gateway {
     pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
@@ -254,7 +260,7 @@ impl Gateway {
             readiness: readiness.clone(),
             agents: Some(Arc::new(OneAgent)),
             mse: Arc::new(outputs::mse::Mse::new(Arc::clone(&hub))),
-            mjpeg: Arc::new(outputs::mjpeg::Mjpeg::new(Arc::clone(&hub))),
+            mjpeg: Arc::new(outputs::mjpeg::Mjpeg::new(Arc::clone(&hub), pixels())),
         });
         state.set_a9(a9());
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -1,8 +1,8 @@
 //! Motion JPEG over HTTP (`multipart/x-mixed-replace`) and single stills, as plain bytes.
 //!
-//! Only for streams whose camera sends JPEG; nothing is decoded or encoded here. Each picture is
-//! made into a part once and shared by all viewers. A viewer that is slow skips to the newest
-//! picture. Torn pictures are never passed on. It opens no socket and knows no HTTP server.
+//! The pictures of cameras that send no JPEG are made elsewhere ([`pixels`]); nothing is decoded or
+//! encoded here. Each picture is made into a part once and shared by all viewers. A viewer that is
+//! slow skips to the newest picture. Torn pictures are never passed on. It opens no socket and knows no HTTP server.
 
 mod connection;
 mod muxer;
@@ -11,21 +11,22 @@ mod snapshot;
 #[cfg(test)]
 mod socket_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hub::{Hub, Limits, Ring, Stream};
-use media::{Codec, Tracks};
+use hub::{Hub, Limits, Ring, State, Stream};
+use media::Tracks;
+use pixels::{Pictures, Pixels};
 
 pub use session::Session;
-pub use snapshot::Snapshot;
+pub use snapshot::{Origin, Snapshot};
 
 pub(crate) use connection::{End, Manner};
 pub(crate) use muxer::Framing;
-use muxer::{Part, picture};
+use muxer::Part;
 
 use crate::Error;
 use crate::muxers::Muxers;
@@ -40,6 +41,9 @@ pub const CONTENT_TYPE: &str = "multipart/x-mixed-replace; boundary=eyelet";
 /// called stale. Twice the time after which a silent camera is connected to anew.
 pub const STALE: Duration = Duration::from_secs(10);
 
+/// How long a camera may take to become live before something else is shown, if there is something.
+const ABSENT: Duration = Duration::from_secs(3);
+
 /// What stands in front of the first part. Behind each part the next boundary follows at once,
 /// since browsers show a picture only when they see that it has ended.
 pub(crate) const OPENING: Bytes = Bytes::from_static(b"--eyelet\r\n");
@@ -48,15 +52,17 @@ pub(crate) const OPENING: Bytes = Bytes::from_static(b"--eyelet\r\n");
 #[derive(Debug)]
 pub struct Mjpeg {
     hub: Arc<Hub>,
+    pixels: Arc<Pixels>,
     muxers: Muxers<Part>,
 }
 
 impl Mjpeg {
-    /// Serves the streams of `hub`.
+    /// Serves the streams of `hub`; `pixels` makes pictures of those that are not JPEG.
     #[must_use]
-    pub fn new(hub: Arc<Hub>) -> Self {
+    pub fn new(hub: Arc<Hub>, pixels: Arc<Pixels>) -> Self {
         Self {
             hub,
+            pixels,
             muxers: Muxers::default(),
         }
     }
@@ -67,7 +73,7 @@ impl Mjpeg {
     /// is merely away is waited for inside the session.
     ///
     /// # Errors
-    /// [`Error::UnknownStream`], [`Error::NotJpeg`], [`Error::NoPictures`], [`Error::TimedOut`].
+    /// [`Error::UnknownStream`], [`Error::Pixels`], [`Error::NoPictures`], [`Error::TimedOut`].
     pub async fn session(&self, stream: &str, patience: Duration) -> Result<Session, Error> {
         self.session_of(NAME, stream, patience).await
     }
@@ -81,27 +87,50 @@ impl Mjpeg {
     ) -> Result<Session, Error> {
         let stream = self.find(stream)?;
         let lease = stream.lease();
-        let tracks = tokio::time::timeout(patience, stream.wait_tracks()).await;
-        let tracks = tracks.map_err(|_| timed_out(&stream, patience))?;
-        check(&stream, &tracks)?;
+        let pictures = self.pictures(&stream, patience).await?;
         // Two seconds of pictures are enough: who is further behind gets the newest.
         let limits = Limits {
             behind: Duration::from_secs(2),
             gop: Duration::from_secs(60),
             ..Limits::default()
         };
-        let muxer = self.muxers.open(&stream, || Ring::new(limits), muxer::run);
+        let muxer = self.muxers.open(
+            &stream,
+            || Ring::new(limits),
+            |lease, ring| muxer::run(lease, pictures, ring),
+        );
         drop(lease);
         Ok(Session::new(muxer, Arc::clone(&self.hub), output))
+    }
+
+    /// The JPEG pictures of a camera; where it gives nothing, what is to be shown instead.
+    async fn pictures(&self, stream: &Arc<Stream>, patience: Duration) -> Result<Pictures, Error> {
+        if stream.status().state != State::Live
+            && self.pixels.substitute(stream.name()).await.is_some()
+        {
+            let mut status = stream.watch_status();
+            let live = status.wait_for(|status| status.state == State::Live);
+            if tokio::time::timeout(ABSENT, live).await.is_err() {
+                return Ok(self.pixels.pictures_of_absent(stream));
+            }
+        }
+        let tracks = tokio::time::timeout(patience, stream.wait_tracks()).await;
+        let tracks = tracks.map_err(|_| timed_out(stream, patience))?;
+        self.decoded(stream, &tracks)
+    }
+
+    fn decoded(&self, stream: &Arc<Stream>, tracks: &Tracks) -> Result<Pictures, Error> {
+        let pictures = self.pixels.pictures(stream, tracks)?;
+        pictures.ok_or_else(|| Error::NoPictures(stream.name().to_string()))
     }
 
     /// The newest picture, not older than 2 s if the camera gives one within `patience`; else
     /// the last that is known.
     ///
     /// # Errors
-    /// [`Error::UnknownStream`], [`Error::NotJpeg`], [`Error::NoPictures`], [`Error::TimedOut`].
+    /// [`Error::UnknownStream`], [`Error::Pixels`], [`Error::NoPictures`], [`Error::TimedOut`].
     pub async fn snapshot(&self, stream: &str, patience: Duration) -> Result<Snapshot, Error> {
-        snapshot::take(&self.find(stream)?, patience).await
+        snapshot::take(&self.find(stream)?, &self.pixels, patience).await
     }
 
     /// How many sessions watch `stream`.
@@ -116,19 +145,6 @@ impl Mjpeg {
     fn find(&self, stream: &str) -> Result<Arc<Stream>, Error> {
         let found = self.hub.stream(stream);
         found.ok_or_else(|| Error::UnknownStream(stream.to_owned()))
-    }
-}
-
-/// Whether the stream's pictures are JPEG.
-fn check(stream: &Stream, tracks: &Tracks) -> Result<(), Error> {
-    let video = tracks.video().and_then(|video| tracks.get(video));
-    match video.map(|track| track.codec) {
-        Some(Codec::Jpeg) => Ok(()),
-        Some(codec) => Err(Error::NotJpeg {
-            stream: stream.name().to_string(),
-            codec,
-        }),
-        None => Err(Error::NoPictures(stream.name().to_string())),
     }
 }
 

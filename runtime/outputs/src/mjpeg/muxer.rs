@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use format::jpeg;
 use hub::{Cursor, Event, Lease, OutputCounters, Ring, Slot, Start};
 use media::AccessUnit;
+use pixels::Pictures;
 
 use super::{OPENING, STALE};
 
@@ -104,16 +105,17 @@ pub(super) fn next_part(
 }
 
 /// The picture in this event, if it is one and whole.
-pub(super) fn picture(event: &Event) -> Option<&AccessUnit> {
+fn picture(event: &Event) -> Option<&AccessUnit> {
     match event {
         Event::AccessUnit(unit, true) if jpeg::is_whole(&unit.payload) => Some(unit),
         Event::AccessUnit(..) | Event::Tracks(_) => None,
     }
 }
 
-/// Makes parts for as long as the task lives.
-pub(super) async fn run(lease: Lease, ring: Arc<Ring<Part>>) {
-    let stream = lease.stream();
+/// Makes parts for as long as the task lives. The lease is on the camera's stream, the pictures may
+/// be another one.
+pub(super) async fn run(_lease: Lease, pictures: Pictures, ring: Arc<Ring<Part>>) {
+    let stream = pictures.stream();
     let mut cursor = stream.ring().start(Start::Gop);
     loop {
         match cursor.poll(stream.ring()) {

@@ -31,7 +31,7 @@ impl World {
             .announce(Tracks::new(vec![Track::jpeg(None)]))
             .unwrap();
         Self {
-            mjpeg: Arc::new(Mjpeg::new(hub)),
+            mjpeg: Arc::new(Mjpeg::new(hub, super::tests::pixels())),
             stream,
             publisher,
             number: 0,

@@ -26,7 +26,7 @@ impl World {
         let hub = Arc::new(Hub::new());
         let stream = hub.add(StreamName::new("esp").unwrap());
         let publisher = stream.publisher();
-        let mjpeg = Arc::new(Mjpeg::new(hub));
+        let mjpeg = Arc::new(Mjpeg::new(hub, crate::mjpeg::tests::pixels()));
         let any = "127.0.0.1:0".parse().unwrap();
         let mut server = Server::bind(mjpeg, Arc::clone(&stream), any, mode)
             .await
