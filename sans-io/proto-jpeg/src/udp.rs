@@ -96,6 +96,8 @@ struct Sender {
     heard: Instant,
     newest: Option<u32>,
     pending: Vec<Pending>,
+    /// Unfinished pictures that were given up since somebody asked.
+    given_up: u64,
 }
 
 #[derive(Debug)]
@@ -172,6 +174,7 @@ impl Reassembler {
         });
         self.cost = self.cost.saturating_sub(before).saturating_add(after);
         let finished = sender.finish(fragment.number);
+        self.expired += std::mem::take(&mut sender.given_up);
         self.cost = self
             .cost
             .saturating_sub(after)
@@ -241,6 +244,7 @@ impl Reassembler {
             heard: now,
             newest: None,
             pending: Vec::new(),
+            given_up: 0,
         };
         self.sources.insert(from, sender);
         Ok(())
@@ -263,7 +267,7 @@ impl Reassembler {
             let Some(sender) = oldest else { return };
             let before = sender.cost();
             sender.drop_oldest();
-            self.expired += 1;
+            self.expired += std::mem::take(&mut sender.given_up);
             self.cost = self.cost.saturating_sub(before - sender.cost());
         }
     }
@@ -318,7 +322,9 @@ impl Sender {
         let pending = self.pending.swap_remove(at);
         self.newest = Some(number);
         let mut late = std::mem::take(&mut self.pending);
+        let unfinished = late.len();
         late.retain(|pending| !self.is_late(pending.number));
+        self.given_up += (unfinished - late.len()) as u64;
         self.pending = late;
         let mut joined = BytesMut::with_capacity(pending.size);
         for part in pending.parts.values() {
@@ -332,6 +338,7 @@ impl Sender {
             .min_by_key(|&at| self.pending.get(at).map(|pending| pending.started));
         if let Some(at) = oldest {
             self.pending.swap_remove(at);
+            self.given_up += 1;
         }
     }
 

@@ -113,6 +113,19 @@ fn unfinished_pictures_expire_by_time_alone() {
 }
 
 #[test]
+fn an_unfinished_picture_that_a_newer_one_overtakes_counts_as_lost() {
+    let (mut reassembler, now, from) = (Reassembler::new(None), Instant::now(), address(1));
+    let one = picture(&[7; 3000]);
+    for number in [1, 3, 5] {
+        let cut = datagrams(number, &one, 1400);
+        assert!(send(&mut reassembler, from, &cut[..2], now).is_empty());
+        let next = datagrams(number + 1, &one, 1400);
+        assert_eq!(send(&mut reassembler, from, &next, now), [one.clone()]);
+    }
+    assert_eq!((reassembler.pending_bytes(), reassembler.expired()), (0, 3));
+}
+
+#[test]
 fn a_wanted_password_must_be_given() {
     let (mut reassembler, now, from) = (
         Reassembler::new(Some("ESP32CAM")),
