@@ -452,6 +452,19 @@ pub(crate) enum Simulate {
         #[arg(long, value_name = "FAULT")]
         fault: Option<String>,
     },
+    /// Many agents at once, for one gateway: adds them to its data folder, and keeps them connected.
+    Agents {
+        /// How many.
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
+
+        /// Where the gateway is, instead of the address that its configuration names.
+        #[arg(long, value_name = "HOST:PORT")]
+        connect: Option<String>,
+
+        #[command(flatten)]
+        files: Files,
+    },
     /// An RTSP camera.
     Rtsp {
         /// Where it listens.

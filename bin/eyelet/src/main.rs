@@ -18,6 +18,7 @@ mod serve;
 mod settings;
 mod settings_json;
 mod simulate;
+mod simulate_agents;
 mod snapshot;
 mod wiring;
 

@@ -13,7 +13,7 @@ use sim_cameras::{A9Camera, A9Fault, A9Profile, Esp32Camera, Esp32Port, Fault, R
 use tokio::net::TcpListener;
 
 use crate::cli::{Esp32, Esp32Mode, Simulate};
-use crate::running;
+use crate::{running, simulate_agents};
 
 /// How often it is told what a camera has done.
 const REPORT: Duration = Duration::from_secs(1);
@@ -26,6 +26,11 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
             login,
             fault,
         } => rtsp(*listen, *jpeg, login.as_deref(), fault.as_deref()).await,
+        Simulate::Agents {
+            count,
+            connect,
+            files,
+        } => simulate_agents::run(*count, connect.as_deref(), files).await,
         Simulate::Esp32(command) => esp32(command).await,
         Simulate::Reolink(command) => reolink::run(command).await,
         Simulate::A9 {

@@ -60,4 +60,5 @@ pub const TARGETS: &[Target] = &[
     ("tunnel_heartbeat", tunnel::tunnel_heartbeat),
     ("tunnel_join", tunnel::tunnel_join),
     ("tunnel_message", tunnel::tunnel_message),
+    ("tunnel_pipe", tunnel::tunnel_pipe),
 ];

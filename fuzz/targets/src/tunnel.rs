@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto_tunnel::{
-    Beat, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE, Message, MessageDecoder,
+    Beat, Endpoint, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE, MAX_WINDOW,
+    Message, MessageDecoder, ResumeConfig,
 };
 
 /// Any text is a join code that prints itself again, or is refused.
@@ -97,4 +98,41 @@ pub fn tunnel_heartbeat(data: &[u8]) {
                 .is_none_or(|trip| trip <= now - start)
         );
     }
+}
+
+/// Whatever a connection brings, in any pieces: the pipe takes it or says what is wrong, holds no more than its window,
+/// and never believes to be further than the bytes that came. The first byte says how the rest is cut.
+pub fn tunnel_pipe(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else {
+        return;
+    };
+    let now = Instant::now();
+    let mut pipe = Endpoint::new(ResumeConfig::default(), now);
+    assert!(pipe.attach(1, now).is_err(), "nothing was sent yet");
+    pipe.attach(0, now).expect("a fresh pipe begins at 0");
+    assert_eq!(pipe.write(&[7; 100]), 100);
+    while let Some(bytes) = pipe.poll_transmit() {
+        let n = bytes.len();
+        pipe.transmitted(n);
+    }
+    let mut read = 0;
+    for (n, piece) in stream.chunks(usize::from(cut).max(1)).enumerate() {
+        if pipe.handle_input(piece, now).is_err() {
+            return;
+        }
+        assert!(pipe.readable() <= stream.len().min(MAX_WINDOW));
+        assert!(pipe.room() >= ResumeConfig::default().window - 100);
+        if n % 3 == 0 {
+            read += pipe.read(&mut [0; 50], now);
+            let end = u64::from(pipe.read_end(now));
+            assert_eq!(pipe.consumed(), read as u64 + end);
+        }
+        while let Some(bytes) = pipe.poll_transmit() {
+            let n = bytes.len();
+            pipe.transmitted(n);
+        }
+    }
+    let consumed = pipe.consumed();
+    pipe.detach(now);
+    assert_eq!((pipe.readable(), pipe.consumed()), (0, consumed));
 }

@@ -27,9 +27,10 @@ use crate::AppState;
 use crate::patience::Patience;
 use crate::takeover::{SharedSocket, Takeover};
 
-/// Most connections at a time. A viewer in a browser holds one per picture, so this is enough for
-/// some thousand of them; beyond it a newcomer is told 503 instead of slowing all the others.
-pub const MAX_CONNECTIONS: usize = 4096;
+/// Most connections at a time. An agent holds one, or two while it goes on with its session, a viewer in a browser one
+/// per picture: enough for ten thousand agents and some thousand viewers; beyond it a newcomer is told 503 instead
+/// of slowing all the others.
+pub const MAX_CONNECTIONS: usize = 16_384;
 
 /// Largest request head in bytes. A browser sends one or two thousand; hyper needs at least 8,192.
 pub const MAX_HEAD: usize = 16 << 10;

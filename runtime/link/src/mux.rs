@@ -57,7 +57,7 @@ impl MuxConfig {
 pub struct Mux {
     opens: mpsc::Sender<OpenRequest>,
     open_slots: Arc<Semaphore>,
-    accepted: Mutex<mpsc::Receiver<Stream>>,
+    accepted: Mutex<mpsc::Receiver<Box<Stream>>>,
     close: watch::Sender<bool>,
     ended: watch::Receiver<Option<Result<(), String>>>,
     flow: Arc<Flow>,
@@ -163,12 +163,8 @@ impl Mux {
     /// # Errors
     /// [`Error::Closed`] or [`Error::Mux`] after the end.
     pub async fn accept(&self) -> Result<Stream, Error> {
-        self.accepted
-            .lock()
-            .await
-            .recv()
-            .await
-            .ok_or_else(|| self.end())
+        let accepted = self.accepted.lock().await.recv().await;
+        accepted.map(|stream| *stream).ok_or_else(|| self.end())
     }
 
     /// What it runs over, to bring it the next transport.
@@ -228,7 +224,8 @@ struct Driver {
     open_requests: mpsc::Receiver<OpenRequest>,
     waiting: VecDeque<OpenRequest>,
     accept_slots: Arc<Semaphore>,
-    accepted: mpsc::Sender<Stream>,
+    /// Boxed: the channel keeps room for 32 of them from the start, in each of ten thousand sessions.
+    accepted: mpsc::Sender<Box<Stream>>,
 }
 
 impl Driver {
@@ -260,7 +257,9 @@ impl Driver {
                 Poll::Ready(Some(Ok(stream))) => {
                     // Without a slot the stream is dropped here, which resets it.
                     if let Ok(permit) = Arc::clone(&self.accept_slots).try_acquire_owned() {
-                        let _ = self.accepted.try_send(Stream::new(stream, permit));
+                        let _ = self
+                            .accepted
+                            .try_send(Box::new(Stream::new(stream, permit)));
                     }
                     continue;
                 }

@@ -134,9 +134,9 @@ impl BinaryMessage for tokio_tungstenite::tungstenite::Message {
     }
 }
 
-/// One multiplexer frame per read; a larger buffer would only sit in a camera's memory.
+/// Half a TLS record per read. Each connection keeps it for life, and a gateway has ten thousand of them.
 #[cfg(any(feature = "axum", feature = "tungstenite"))]
-const READ_BUFFER: usize = 18 << 10;
+const READ_BUFFER: usize = 8 << 10;
 /// Room for one full message, and for a pong or close beside it.
 #[cfg(any(feature = "axum", feature = "tungstenite"))]
 const MAX_WRITE_BUFFER: usize = 3 * MAX_WEBSOCKET_MESSAGE;

@@ -1,5 +1,6 @@
 //! The agents: who was invited, who has joined, with which key.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -180,6 +181,18 @@ impl Store {
             .query_row([name.as_str()], |row| row.get(0))
             .optional()?;
         Ok(matches(stored.flatten(), Some(token)))
+    }
+
+    /// The token of every agent that has joined, by name: one look for all sessions at once.
+    ///
+    /// # Errors
+    /// The file's failure.
+    pub fn enrolled(&self) -> Result<HashMap<String, TokenHash>, Error> {
+        let reader = self.reader();
+        let mut query = reader
+            .prepare_cached("SELECT name, token_hash FROM agents WHERE token_hash IS NOT NULL")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, TokenHash(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Notes that an agent is connected, or was until now.

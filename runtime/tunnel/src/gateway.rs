@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dialer::Dialer;
 use link::Transport;
 use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig};
-use store::{Agent, Store};
+use store::{Agent, Store, TokenHash};
 use throttle::{Limits, Throttle};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::dial::AgentDialer;
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) throttle: Throttle,
     pub(crate) doors: Doors,
     pub(crate) next_session: AtomicU64,
+    enrolled: tokio::sync::Mutex<Option<Enrolled>>,
     pub(crate) forwards: Mutex<Vec<Weak<ForwardState>>>,
 }
 
@@ -95,6 +97,7 @@ impl Gateway {
                 throttle: Throttle::new(FAILURES),
                 doors: Doors::default(),
                 next_session: AtomicU64::new(1),
+                enrolled: tokio::sync::Mutex::new(None),
                 forwards: Mutex::new(Vec::new()),
             }),
         }
@@ -239,7 +242,36 @@ impl Gateway {
     }
 }
 
+/// Who is in the store, and when it was looked at. One look serves all sessions: with ten thousand of them, one each
+/// would be all that the gateway does.
+#[derive(Debug)]
+struct Enrolled {
+    at: Instant,
+    tokens: HashMap<String, TokenHash>,
+}
+
 impl Shared {
+    /// Whether the agent still has this token, by a look at the store that is younger than `since` and than a heartbeat.
+    /// Nothing if the store cannot be read.
+    pub(crate) async fn is_enrolled(
+        &self,
+        name: &AgentName,
+        token: TokenHash,
+        since: Instant,
+    ) -> Option<bool> {
+        let mut enrolled = self.enrolled.lock().await;
+        let is_fresh =
+            |seen: &&Enrolled| seen.at >= since && seen.at.elapsed() < self.config.heartbeat.busy;
+        if enrolled.as_ref().filter(is_fresh).is_none() {
+            let (store, at) = (self.store.clone(), Instant::now());
+            let tokens = tokio::task::spawn_blocking(move || store.enrolled());
+            let tokens = tokens.await.ok()?.ok()?;
+            *enrolled = Some(Enrolled { at, tokens });
+        }
+        let stored = enrolled.as_ref()?.tokens.get(name.as_str());
+        Some(stored == Some(&token))
+    }
+
     pub(crate) async fn note_seen(&self, name: &AgentName) {
         let (store, owned) = (self.store.clone(), name.clone());
         let noted = tokio::task::spawn_blocking(move || {

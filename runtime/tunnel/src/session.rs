@@ -340,13 +340,13 @@ async fn leave(shared: &Arc<Shared>, session: &Session) -> Bye {
 
 /// Looks again and again whether the agent is still in the store, which another process may have changed.
 async fn removed(shared: &Arc<Shared>, session: &Session) -> Bye {
-    let token = TokenHash::of(&session.hello().token);
+    let hello = session.hello();
+    let token = TokenHash::of(&hello.token);
+    let start = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(shared.config.heartbeat.busy).await;
-        let (store, name) = (shared.store.clone(), session.hello().name);
-        let enrolled = tokio::task::spawn_blocking(move || store.is_enrolled(&name, token)).await;
         // A store that cannot be read is no reason to cut every camera off.
-        if let Ok(Ok(false)) = enrolled {
+        if shared.is_enrolled(&hello.name, token, start).await == Some(false) {
             return Bye {
                 reason: ByeReason::Removed,
                 text: "this agent was removed".to_owned(),
