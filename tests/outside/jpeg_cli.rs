@@ -256,3 +256,33 @@ fn a_snapshot_fails_in_plain_words_and_with_1() {
     }
     assert_eq!(snapshot(&[]).status.code(), Some(2));
 }
+
+#[test]
+fn the_receiver_takes_a_camera_that_pushes_over_tcp_or_udp() {
+    let (tcp, udp) = (tools::free_port(), tools::free_port());
+    let port = tools::free_port().to_string();
+    let (tcp, udp) = (tcp.to_string(), udp.to_string());
+    let hosts = ["--sender-host", "127.0.0.1", "--client-host", "127.0.0.1"];
+    let mut args = vec!["relay", "--sender-port", &tcp, "--udp-port", &udp];
+    args.extend(["--client-port", &port, "--debug", "--statistics", "1"]);
+    args.extend(hosts);
+    let (mut relay, address) = start(&args, &port);
+    for (mode, to) in [("push", &tcp), ("udp", &udp)] {
+        let mut command = Command::new(tools::program("eyelet"));
+        let to = format!("127.0.0.1:{to}");
+        command.args(["simulate", "esp32", "--mode", mode, "--to", &to]);
+        let _camera = Running::start("eyelet simulate esp32", &mut command);
+        let mut viewer = Mjpeg::open(address, "/");
+        let first = viewer.picture();
+        let second = viewer.picture();
+        for picture in [&first, &second] {
+            assert!(picture.starts_with(&[0xff, 0xd8]) && picture.ends_with(&[0xff, 0xd9]));
+        }
+        assert!(first != second, "{mode}: the picture stands still");
+    }
+    relay.wait_for_line("its statistics", Duration::from_secs(20), |line| {
+        (line.contains("pictures") && line.contains("on average")).then_some(())
+    });
+    relay.ask_to_end();
+    assert!(relay.wait(Duration::from_secs(10)).success());
+}
