@@ -225,6 +225,10 @@ impl World {
                     assert!(self.logged_out, "{reason:?}");
                 }
                 SessionEvent::StreamStarted(_) | SessionEvent::Push(_) => {}
+                // Once in thousands of seeds everything gets lost for ten seconds: what a viewer does is ask again.
+                SessionEvent::StreamRefused { status: 0, .. } => {
+                    session.start_stream(0, StreamKind::Main, now).unwrap();
+                }
                 event => panic!("{event:?}"),
             }
         }

@@ -205,7 +205,17 @@ impl Finding {
                 if rsp != 0 {
                     return Some(Err(UdpClose::Refused { rsp }));
                 }
-                Some(Ok(self.found(from, tid, did, Method::Local, account)))
+                // Whoever has not heard us confirm offers the session anew in this way, through a relay too.
+                let method = match self.servers {
+                    Servers::Meeting { relay, .. } if relay == Some(from) => Method::Relay,
+                    Servers::Meeting { dev, dmap, .. }
+                        if dev == Some(from) || dmap == Some(from) =>
+                    {
+                        Method::Remote
+                    }
+                    _ => Method::Local,
+                };
+                Some(Ok(self.found(from, tid, did, method, account)))
             }
             Discovery::M2cQr {
                 reg: Some(reg),
