@@ -22,6 +22,7 @@ mod outages;
 mod parts;
 mod passthrough;
 mod pixels;
+mod reolink;
 mod reolink_clients;
 mod stalled;
 mod viewers;

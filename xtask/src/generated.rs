@@ -13,6 +13,7 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["probe"],
     &["snapshot"],
     &["relay"],
+    &["camera"],
     &["agent"],
     &["agent", "add"],
     &["agent", "list"],

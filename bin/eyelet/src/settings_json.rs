@@ -89,7 +89,9 @@ fn camera_lines(camera: &Map<String, Value>, out: &mut String) -> anyhow::Result
         quoted(text("password")?.unwrap_or_default())
     );
     let _ = writeln!(out, "    idle: 30s");
-    text("backupImage")?;
+    if let Some(image) = text("backupImage")? {
+        let _ = writeln!(out, "    backup: {}", quoted(image));
+    }
     Ok(())
 }
 
@@ -132,6 +134,8 @@ mod tests {
             config.cameras[1].source.url(),
             "reolink+uid://95270000ABCDEFGJ"
         );
+        let image = "../public/images/klingel.jpg";
+        assert_eq!(config.cameras[0].backup, config::Backup::File(image.into()));
     }
 
     #[test]

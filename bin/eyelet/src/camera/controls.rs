@@ -43,7 +43,7 @@ impl Controls for Cameras {
                 found.ok_or_else(|| Refusal::Malformed("no such camera".to_owned()))?;
             let action = action.map_err(Refusal::Malformed)?;
             let done = perform(&device, channel, action).await;
-            done.map_err(|error| Refusal::Camera(format!("{error:#}")))
+            done.map_err(|error| Refusal::Camera(super::said(&error)))
         })
     }
 

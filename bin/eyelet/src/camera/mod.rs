@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use api::Reply;
 use config::Source;
 use dialer::{Dialer, Direct};
+use drivers::DriverError;
 use drivers::reolink::{Device, Devices};
 use hub::StreamName;
 use serde_json::json;
@@ -32,7 +33,15 @@ pub(crate) async fn run(command: &Camera) -> anyhow::Result<()> {
         ended = running::asked_to_end() => ended,
     };
     devices.close().await;
-    done
+    done.map_err(|error| anyhow::anyhow!(said(&error)))
+}
+
+/// What a person reads of an error. A driver's own text is whole: its cause is told in it.
+fn said(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<DriverError>() {
+        Some(error) => error.to_string(),
+        None => format!("{error:#}"),
+    }
 }
 
 /// The device of a configured camera, or of a source.
