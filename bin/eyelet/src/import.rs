@@ -7,6 +7,7 @@ use agent_file::{AgentFile, MAX_FILE};
 use anyhow::{Context, bail};
 use config::AgentName;
 
+use crate::a9;
 use crate::cli::Import;
 use crate::settings_json;
 
@@ -23,6 +24,9 @@ pub(crate) fn run(command: &Import) -> anyhow::Result<()> {
     }
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
+    if let Some((yaml, notes)) = a9::imported(&text) {
+        return a9_server(&yaml, &notes);
+    }
     if let Some(lines) = settings_json::lines(&text) {
         let yaml = lines.with_context(|| format!("{} cannot be used", path.display()))?;
         config::Config::parse(&yaml, "the imported lines")
@@ -32,7 +36,7 @@ pub(crate) fn run(command: &Import) -> anyhow::Result<()> {
     }
     let file = AgentFile::parse(&text).with_context(|| {
         format!(
-            "{} is neither a config.json of the camera agent nor a settings.json of camera_proxy, the kinds of file that are imported yet",
+            "{} is no config.json of the camera agent or of an A9 server, and no settings.json of camera_proxy, the kinds of file that are imported yet",
             path.display()
         )
     })?;
@@ -50,6 +54,22 @@ pub(crate) fn run(command: &Import) -> anyhow::Result<()> {
         talk,
         "\nPut these lines into eyelet.yaml, then invite the agent:\n  eyelet agent add {agent}\nAt the site, put the join code in the token's place of the file and start:\n  eyelet-agent --config {}",
         path.display()
+    )?;
+    Ok(())
+}
+
+/// The file of an A9 server.
+fn a9_server(yaml: &str, notes: &[String]) -> anyhow::Result<()> {
+    let mut talk = std::io::stderr().lock();
+    for note in notes {
+        writeln!(talk, "{note}")?;
+    }
+    config::Config::parse(yaml, "the imported lines")
+        .context("the file's values make no configuration")?;
+    std::io::stdout().write_all(yaml.as_bytes())?;
+    writeln!(
+        talk,
+        "\nPut these lines into eyelet.yaml. Cameras appear on the dashboard by themselves, to be accepted there."
     )?;
     Ok(())
 }

@@ -75,7 +75,10 @@ mod tests {
         let (yaml, notes) = lines(file).unwrap();
         let config = config::Config::parse(&yaml, "imported").unwrap();
         let a9 = config.a9.unwrap();
-        assert_eq!((a9.http.port(), a9.tcp.port(), a9.udp.port()), (80, 6123, 6123));
+        assert_eq!(
+            (a9.http.port(), a9.tcp.port(), a9.udp.port()),
+            (80, 6123, 6123)
+        );
         assert_eq!(a9.host, Some("192.168.1.2".parse().unwrap()));
         assert_eq!(config.http.listen.port(), 1234);
         assert_eq!(notes.len(), 4, "{notes:?}");

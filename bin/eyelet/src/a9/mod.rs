@@ -2,8 +2,10 @@
 
 mod access_point;
 mod doctor;
+mod import;
 mod wiring;
 
+pub(crate) use import::lines as imported;
 pub(crate) use wiring::{bind, start};
 
 use crate::cli::A9;
