@@ -245,3 +245,62 @@ fn a_viewer_of_a_forward_outlives_a_black_hole() {
         assert_eq!(swallowed, 1, "one connection carries everything");
     });
 }
+
+#[test]
+fn a_viewer_of_a_forward_outlives_a_frozen_agent() {
+    lasts("agent frozen", 28, |site| {
+        let pid = i32::try_from(site.agent.process.pid()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        tools::wait_for(
+            "the frozen agent to be noticed",
+            Duration::from_secs(9),
+            || {
+                let agent = site.gateway.agent("shed")?;
+                (agent["connected"] == false).then_some(())
+            },
+        );
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    });
+}
+
+#[test]
+fn a_camera_that_is_named_by_its_mac_address_is_found_where_it_has_moved() {
+    let is_possible = tools::require(tools::has_namespaces(), "root, iproute2 and nftables")
+        && tools::require(tools::has_camera(), "GStreamer's RTSP server and ffmpeg");
+    if !is_possible {
+        return;
+    }
+    let house = House::build();
+    let camera = Camera::start(&house.camera, Model::h264().at("0.0.0.0:554"));
+    let mut cat = house.camera.command("cat");
+    let mac = cat.arg("/sys/class/net/lan/address").output().unwrap();
+    let mac = String::from_utf8(mac.stdout)
+        .unwrap()
+        .trim()
+        .replace(':', "-");
+    let target = format!("{mac}:554");
+    let gateway = Gateway::start_in(
+        &house,
+        &format!(
+            "forwards:\n  - {{ listen: \"127.0.0.1:8654\", agent: shed, target: \"{target}\" }}\n"
+        ),
+    );
+    let code = gateway.add_agent("shed");
+    let _agent = Agent::join(&house.agent, &code, &[&target]);
+    gateway.wait_for_agent("shed");
+    let url = camera.url_at("127.0.0.1:8654");
+    for address in ["192.168.1.10", "192.168.1.55"] {
+        house.camera.ip("address flush dev lan scope global");
+        house
+            .camera
+            .ip(&format!("address add {address}/24 dev lan"));
+        let played = players::ffmpeg(&house.gateway, Path::new("ffmpeg"), &url, Transport::Tcp, 2);
+        assert!(played.is_ok, "at {address}: {}", played.complaints);
+        assert!(
+            played.pictures.len() >= 45,
+            "at {address}: {}",
+            played.pictures.len()
+        );
+    }
+}

@@ -3,11 +3,10 @@
 //! table, and the lease file if this machine is the router.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
 use tokio::time::sleep;
 
 /// `arp(7)`'s table.
@@ -30,6 +29,8 @@ const MAX_CANDIDATES: usize = 3;
 const MAX_CALLED: u32 = 1022;
 /// Discard: nobody listens there, but the kernel has to find out who has the address before it can send.
 const DISCARD: u16 = 9;
+/// Datagrams that wait for a neighbour are charged to their socket; this many fit into what it may have.
+const CALLS_OF_A_SOCKET: usize = 64;
 /// How long neighbours take to answer.
 const ANSWER: Duration = Duration::from_millis(600);
 
@@ -61,7 +62,7 @@ pub(crate) async fn find_mac(mac: Mac) -> Vec<IpAddr> {
 
 /// As [`find_mac`], after calling all neighbours: what was known may be old.
 pub(crate) async fn call_mac(mac: Mac) -> Vec<IpAddr> {
-    call(&fs::read_to_string(ROUTES).unwrap_or_default()).await;
+    call(&fs::read_to_string(ROUTES).unwrap_or_default());
     sleep(ANSWER).await;
     look(mac)
 }
@@ -157,14 +158,18 @@ fn parse_leases(text: &str) -> Vec<Lease> {
 
 /// Sends an empty datagram to every address of the networks that this machine stands in: the kernel then asks who they
 /// are, and those who are there get into its table.
-async fn call(routes: &str) {
-    let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await else {
-        return;
-    };
+fn call(routes: &str) {
     for (network, hosts) in networks(routes) {
-        for host in 1..=hosts {
-            let address = Ipv4Addr::from(network.wrapping_add(host));
-            let _ = socket.try_send_to(&[], SocketAddr::from((address, DISCARD)));
+        let addresses: Vec<u32> = (1..=hosts).map(|host| network.wrapping_add(host)).collect();
+        for some in addresses.chunks(CALLS_OF_A_SOCKET) {
+            let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
+                return;
+            };
+            // The kernel takes a datagram at once and keeps it until the neighbour has answered; who does not is let go.
+            let _ = socket.set_nonblocking(true);
+            for &address in some {
+                let _ = socket.send_to(&[], SocketAddr::from((Ipv4Addr::from(address), DISCARD)));
+            }
         }
     }
 }
