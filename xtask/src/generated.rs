@@ -14,6 +14,12 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["snapshot"],
     &["relay"],
     &["camera"],
+    &["a9"],
+    &["a9", "doctor"],
+    &["a9", "set-wifi"],
+    &["a9", "list"],
+    &["a9", "download"],
+    &["a9", "live"],
     &["agent"],
     &["agent", "add"],
     &["agent", "list"],
@@ -23,6 +29,9 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["simulate"],
     &["simulate", "rtsp"],
     &["simulate", "esp32"],
+    &["simulate", "reolink"],
+    &["simulate", "a9"],
+    &["simulate", "agents"],
 ];
 
 /// Writes the generated files, or with `--check` fails if what is committed differs.
