@@ -215,6 +215,13 @@ impl Publisher {
     }
 }
 
+impl Drop for Publisher {
+    /// The session's pictures stay for readers under way, but nobody new begins with them.
+    fn drop(&mut self) {
+        self.stream.ring.forget_starts();
+    }
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -312,6 +319,35 @@ mod tests {
         assert!(publisher.has_media());
         assert_eq!(times(&stream).len(), 1);
         assert!(stream.ring.start(Start::Gop).poll(&stream.ring).is_some());
+    }
+
+    #[test]
+    fn a_new_reader_never_begins_in_a_session_that_has_ended() {
+        let stream = stream();
+        let t0 = Instant::now();
+        let mut publisher = stream.publisher();
+        publisher.announce(jpeg()).unwrap();
+        publisher.publish(unit(0, t0, true)).unwrap();
+        let mut under_way = stream.ring.start(Start::Gop);
+        drop(publisher);
+        assert!(!stream.ring.has_start());
+        let mut late = stream.ring.start(Start::Gop);
+        assert!(late.poll(&stream.ring).is_none());
+        let mut publisher = stream.publisher();
+        publisher.announce(jpeg()).unwrap();
+        let later = t0 + Duration::from_secs(1);
+        publisher.publish(unit(0, later, true)).unwrap();
+        assert!(stream.ring.has_start());
+        let Some(event) = late.poll(&stream.ring) else {
+            panic!("the new session's keyframe is there")
+        };
+        assert!(matches!(&*event, Event::AccessUnit(unit, _) if unit.received == later));
+        // Everything that was published, for it began before.
+        let mut seen = 0;
+        while under_way.poll(&stream.ring).is_some() {
+            seen += 1;
+        }
+        assert_eq!(seen, 2);
     }
 
     #[test]

@@ -63,6 +63,8 @@ struct Inner<T> {
     first: u64,
     /// Numbers of the keyframes in the queue.
     keyframes: VecDeque<u64>,
+    /// New readers start at no keyframe before this number.
+    oldest_start: u64,
     bytes: usize,
 }
 
@@ -80,6 +82,7 @@ impl<T: Slot> Ring<T> {
             slots: VecDeque::new(),
             first: 0,
             keyframes: VecDeque::new(),
+            oldest_start: 0,
             bytes: 0,
         };
         Self {
@@ -132,19 +135,31 @@ impl<T: Slot> Ring<T> {
     #[must_use]
     pub fn start(&self, start: Start) -> Cursor {
         let inner = self.read();
-        let head = inner.head();
-        match (start, inner.keyframes.back()) {
-            (Start::Gop, Some(&keyframe)) => Cursor {
+        match (start, inner.newest_start()) {
+            (Start::Gop, Some(keyframe)) => Cursor {
                 next: keyframe,
                 lost: 0,
                 seeks_keyframe: false,
             },
             (Start::Gop, None) | (Start::Live, _) => Cursor {
-                next: head,
+                next: inner.head(),
                 lost: 0,
                 seeks_keyframe: true,
             },
         }
+    }
+
+    /// Whether [`Start::Gop`] finds a keyframe.
+    #[must_use]
+    pub fn has_start(&self) -> bool {
+        self.read().newest_start().is_some()
+    }
+
+    /// From now on new readers wait for the next keyframe: what is held belongs to a session that
+    /// has ended, and after it the time line jumps. Readers under way are not disturbed.
+    pub fn forget_starts(&self) {
+        let mut inner = self.write();
+        inner.oldest_start = inner.head();
     }
 
     /// A cursor that reads everything from the oldest slot held, keyframe or not.
@@ -180,6 +195,11 @@ impl<T: Slot> Ring<T> {
 impl<T: Slot> Inner<T> {
     fn head(&self) -> u64 {
         self.first + self.slots.len() as u64
+    }
+
+    fn newest_start(&self) -> Option<u64> {
+        let newest = self.keyframes.back().copied();
+        newest.filter(|&keyframe| keyframe >= self.oldest_start)
     }
 
     fn slot(&self, number: u64) -> Option<&(Instant, Arc<T>)> {

@@ -42,7 +42,12 @@ const LIVE: &str = r#"{"type":"live"}"#;
 
 impl Session {
     pub(super) fn new(muxer: Arc<Muxer<Item>>, hub: Arc<Hub>) -> Self {
-        let cursor = muxer.ring().start(Start::Gop);
+        // While a camera is away, its last pictures would be followed by a gap.
+        let start = match muxer.stream().ring().has_start() {
+            true => Start::Gop,
+            false => Start::Live,
+        };
+        let cursor = muxer.ring().start(start);
         let viewer = muxer.stream().viewer(super::NAME);
         Self {
             muxer,

@@ -289,7 +289,9 @@ impl Session<'_> {
         let is_live = query.is_some_and(|query| query.split('&').any(|pair| pair == "start=live"));
         let muxer = Arc::clone(&watched.muxer);
         let viewer = watched.stream.viewer(OUTPUT);
-        let entrance = Entrance::new(&muxer, if is_live { Start::Live } else { Start::Gop });
+        // While a camera is away, its last pictures would be followed by a gap.
+        let waits = is_live || !watched.stream.ring().has_start();
+        let entrance = Entrance::new(&muxer, if waits { Start::Live } else { Start::Gop });
         let starts: Vec<TrackStart> = tracks
             .iter()
             .filter_map(|track| entrance.start_of(&muxer, track.track))
