@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use format::jpeg;
-use hub::{Cursor, Event, Lease, Publisher, Start, Stream};
+use hub::{Cursor, Event, Lease, Publisher, Start, State, Stream};
 use media::{AccessUnit, Codec, MediaTime, NalUnits, Track, Tracks};
 use proto_jpeg::Scanner;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,6 +137,10 @@ impl Projector {
         let source = Arc::clone(self.lease.stream());
         let jpeg = Tracks::new(vec![Track::jpeg(None)]);
         let _ = self.publisher.announce(jpeg);
+        if source.status().state != State::Live {
+            // Whoever started this has waited for the camera already.
+            self.substitute().await;
+        }
         loop {
             let Ok(tracks) = tokio::time::timeout(QUIET, source.wait_tracks()).await else {
                 self.substitute().await;
