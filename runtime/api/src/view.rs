@@ -227,8 +227,11 @@ impl CameraView {
         let tracks = stream.as_deref().and_then(Stream::tracks);
         let tracks = tracks.as_deref().unwrap_or_default();
         let is_jpeg = tracks.iter().any(|track| track.codec == media::Codec::Jpeg);
-        // Before the tracks are known, nobody can say: then both doors are named.
+        // Before the tracks are known, nobody can say: then all doors are named.
         let is_unknown = tracks.is_empty();
+        let has_video = tracks
+            .iter()
+            .any(|track| track.kind() == media::Kind::Video);
         let page = format!("/api/v1/cameras/{}", path_segment(&camera.name));
         Self {
             name: camera.name.clone(),
@@ -253,8 +256,8 @@ impl CameraView {
             urls: UrlsView {
                 rtsp: format!("{rtsp_base}/{}", camera.name),
                 ws: (!is_jpeg || is_unknown).then(|| format!("{page}/ws")),
-                mjpeg: (is_jpeg || is_unknown).then(|| format!("{page}/stream")),
-                snapshot: (is_jpeg || is_unknown).then(|| format!("{page}/snapshot.jpg")),
+                mjpeg: (has_video || is_unknown).then(|| format!("{page}/stream")),
+                snapshot: (has_video || is_unknown).then(|| format!("{page}/snapshot.jpg")),
                 page,
             },
             reconnects_by_reason: statistics.reconnects,

@@ -331,6 +331,7 @@ mod tests {
         let mut under_way = stream.ring.start(Start::Gop);
         drop(publisher);
         assert!(!stream.ring.has_start());
+        assert!(stream.ring.start(Start::Still).poll(&stream.ring).is_some());
         let mut late = stream.ring.start(Start::Gop);
         assert!(late.poll(&stream.ring).is_none());
         let mut publisher = stream.publisher();

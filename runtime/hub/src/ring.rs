@@ -42,6 +42,8 @@ impl Default for Limits {
 pub enum Start {
     /// At the newest keyframe, so that the first picture comes at once.
     Gop,
+    /// At the newest keyframe, even if its session has ended: for pictures that are shown one by one.
+    Still,
     /// At the next keyframe to come, so that nothing old is seen.
     Live,
 }
@@ -135,17 +137,15 @@ impl<T: Slot> Ring<T> {
     #[must_use]
     pub fn start(&self, start: Start) -> Cursor {
         let inner = self.read();
-        match (start, inner.newest_start()) {
-            (Start::Gop, Some(keyframe)) => Cursor {
-                next: keyframe,
-                lost: 0,
-                seeks_keyframe: false,
-            },
-            (Start::Gop, None) | (Start::Live, _) => Cursor {
-                next: inner.head(),
-                lost: 0,
-                seeks_keyframe: true,
-            },
+        let keyframe = match start {
+            Start::Gop => inner.newest_start(),
+            Start::Still => inner.keyframes.back().copied(),
+            Start::Live => None,
+        };
+        Cursor {
+            next: keyframe.unwrap_or_else(|| inner.head()),
+            lost: 0,
+            seeks_keyframe: keyframe.is_none(),
         }
     }
 

@@ -129,7 +129,8 @@ async fn a_live_camera_tells_what_it_sends() {
     assert_eq!(porch["viewers"]["total"], 1);
     assert_eq!(porch["viewers"]["by_output"]["rtsp"], 1);
     assert_eq!(porch["state"]["name"], "live");
-    assert_eq!(porch["urls"]["mjpeg"], json!(null));
+    // Pictures are made of video, too.
+    assert_eq!(porch["urls"]["mjpeg"], "/api/v1/cameras/porch/stream");
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ fn picture(event: &Event) -> Option<&AccessUnit> {
 /// be another one.
 pub(super) async fn run(_lease: Lease, pictures: Pictures, ring: Arc<Ring<Part>>) {
     let stream = pictures.stream();
-    let mut cursor = stream.ring().start(Start::Gop);
+    let mut cursor = stream.ring().start(Start::Still);
     loop {
         match cursor.poll(stream.ring()) {
             Some(event) => {
