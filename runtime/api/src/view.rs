@@ -229,9 +229,7 @@ impl CameraView {
         let is_jpeg = tracks.iter().any(|track| track.codec == media::Codec::Jpeg);
         // Before the tracks are known, nobody can say: then all doors are named.
         let is_unknown = tracks.is_empty();
-        let has_video = tracks
-            .iter()
-            .any(|track| track.kind() == media::Kind::Video);
+        let has_video = tracks.iter().any(|track| track.kind() == Kind::Video);
         let page = format!("/api/v1/cameras/{}", path_segment(&camera.name));
         Self {
             name: camera.name.clone(),
