@@ -1,7 +1,6 @@
 //! The HTTP bootstrap: what cameras ask before they register.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proto_naxclow::bootstrap::{
@@ -9,11 +8,10 @@ use proto_naxclow::bootstrap::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Cloud;
+use crate::accept::accept_each;
 use crate::camera::Step;
 
 /// Most connections at once: a thousand cameras that come back together, each for milliseconds.
@@ -26,34 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_REQUESTS: usize = 32;
 
 pub(crate) async fn serve(listener: TcpListener, cloud: Cloud, shutdown: CancellationToken) {
-    let (tasks, places) = (
-        TaskTracker::new(),
-        Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-    );
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of file handles, most likely: others may end meanwhile.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
+    accept_each(listener, MAX_CONNECTIONS, &shutdown, |stream, peer| {
         let (cloud, shutdown) = (cloud.clone(), shutdown.clone());
-        tasks.spawn(async move {
+        Some(async move {
             tokio::select! {
                 () = connection(stream, peer, &cloud) => {}
                 () = shutdown.cancelled() => {}
             }
-            drop(place);
-        });
-    }
-    tasks.close();
-    tasks.wait().await;
+        })
+    })
+    .await;
 }
 
 async fn connection(mut stream: TcpStream, peer: SocketAddr, cloud: &Cloud) {

@@ -10,11 +10,11 @@ use proto_naxclow::{Channel, CloseReason, CloudConfig, CloudEvent, CloudSession,
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Cloud;
+use crate::accept::accept_each;
 use crate::camera::{Answer, Control, Step, Task};
 use crate::live::Item;
 
@@ -74,36 +74,19 @@ pub(crate) async fn serve(
     cloud: Cloud,
     shutdown: CancellationToken,
 ) {
-    let (tasks, places) = (
-        TaskTracker::new(),
-        Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-    );
     let strangers = Arc::new(Strangers::default());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let place = Arc::clone(&places).try_acquire_owned();
-        let (Ok(place), Some(stranger)) = (place, strangers.enter(peer.ip())) else {
-            continue;
-        };
+    accept_each(listener, MAX_CONNECTIONS, &shutdown, |stream, peer| {
+        let stranger = strangers.enter(peer.ip())?;
         let (udp, cloud, shutdown) = (Arc::clone(&udp), cloud.clone(), shutdown.clone());
-        tasks.spawn(async move {
+        Some(async move {
             let Ok(local) = stream.local_addr() else {
                 return;
             };
             let connection = Connection::new(cloud, udp, peer, local, stranger);
             connection.run(stream, shutdown).await;
-            drop(place);
-        });
-    }
-    tasks.close();
-    tasks.wait().await;
+        })
+    })
+    .await;
 }
 
 /// Who gets the media.

@@ -10,6 +10,7 @@
 //! but the endpoint that the camera's own probe answer came from.
 #![warn(missing_docs)]
 
+mod accept;
 pub mod access_point;
 mod bootstrap;
 mod camera;

@@ -1,18 +1,17 @@
 //! The broker's part: each connection is one task.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proto_naxclow::mqtt::{MqttEvent, MqttSession};
 use proto_naxclow::{BaseInfo, Object, Uid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Cloud;
+use crate::accept::accept_each;
 use crate::camera::{Broker, Camera};
 
 /// Most connections at once: one per camera.
@@ -25,24 +24,9 @@ const MAX_COMMANDS: usize = 16;
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn serve(listener: TcpListener, cloud: Cloud, shutdown: CancellationToken) {
-    let (tasks, places) = (
-        TaskTracker::new(),
-        Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-    );
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
+    accept_each(listener, MAX_CONNECTIONS, &shutdown, |stream, peer| {
         let (cloud, shutdown) = (cloud.clone(), shutdown.clone());
-        tasks.spawn(async move {
+        Some(async move {
             let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
             let number = cloud.number();
             let broker = Broker {
@@ -62,11 +46,9 @@ pub(crate) async fn serve(listener: TcpListener, cloud: Cloud, shutdown: Cancell
                 connection.cloud.broker_ended(uid, number);
                 tracing::debug!(camera = %uid, "MQTT ended: {why}");
             }
-            drop(place);
-        });
-    }
-    tasks.close();
-    tasks.wait().await;
+        })
+    })
+    .await;
 }
 
 struct Connection {
