@@ -130,21 +130,11 @@ impl Reception<'_> {
     }
 
     fn absence(&self) -> String {
-        let said = match self.turn.holder() {
-            Some(holder) => format!(
-                "{} has sent no picture for {} s or more",
-                holder.ip(),
-                self.camera.patience().as_secs()
-            ),
-            None => {
-                let from = self.listen.from.map(|from| format!(" from {from}"));
-                format!(
-                    "listening on UDP {}, and no picture has come{} yet",
-                    self.listen.address,
-                    from.unwrap_or_default()
-                )
-            }
-        };
+        let place = format!("UDP {}", self.listen.address);
+        let patience = self.camera.patience();
+        let said = self
+            .turn
+            .absence(patience, place, "no picture has come", self.listen.from);
         match &self.note {
             Some(note) => format!("{said}; {note}"),
             None => said,

@@ -210,21 +210,11 @@ impl Reception<'_> {
 
     /// Why there are no pictures, for people.
     fn absence(&self) -> String {
-        let said = match self.turn.holder() {
-            Some(holder) => format!(
-                "{} has sent no picture for {} s or more",
-                holder.ip(),
-                self.camera.patience().as_secs()
-            ),
-            None => {
-                let from = self.listen.from.map(|from| format!(" from {from}"));
-                format!(
-                    "listening on {}, and no camera has connected{} yet",
-                    self.listen.address,
-                    from.unwrap_or_default()
-                )
-            }
-        };
+        let place = self.listen.address;
+        let patience = self.camera.patience();
+        let said = self
+            .turn
+            .absence(patience, place, "no camera has connected", self.listen.from);
         match &self.note {
             Some(note) => format!("{said}; {note}"),
             None => said,

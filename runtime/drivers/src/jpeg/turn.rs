@@ -1,4 +1,5 @@
-use std::net::SocketAddr;
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Silence after which a place may go to a sender at another address.
@@ -53,6 +54,28 @@ impl Turn {
     /// Who has the turn.
     pub(super) fn holder(&self) -> Option<SocketAddr> {
         self.holder.map(|(holder, _)| holder)
+    }
+
+    /// Why there are no pictures, for people: the holder's silence of `patience`, or that at `place`
+    /// `nothing` yet from the camera that is awaited.
+    pub(super) fn absence(
+        &self,
+        patience: Duration,
+        place: impl Display,
+        nothing: &str,
+        from: Option<IpAddr>,
+    ) -> String {
+        match self.holder() {
+            Some(holder) => format!(
+                "{} has sent no picture for {} s or more",
+                holder.ip(),
+                patience.as_secs()
+            ),
+            None => {
+                let from = from.map(|from| format!(" from {from}")).unwrap_or_default();
+                format!("listening on {place}, and {nothing}{from} yet")
+            }
+        }
     }
 }
 
