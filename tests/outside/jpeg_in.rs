@@ -28,26 +28,28 @@ struct Kind {
 impl Kind {
     /// A camera that listens.
     fn pull(mode: &str, pictures: &Pictures, more: &[&str]) -> Self {
-        let listen = ["--mode", mode, "--listen", "127.0.0.1:0"];
+        let at = free_address();
+        let listen = ["--mode", mode, "--listen", &at];
         Self::start(mode, pictures, &[&listen[..], more].concat(), 0)
     }
 
     /// A camera that comes by itself.
     fn push(mode: &str, pictures: &Pictures, more: &[&str]) -> Self {
-        let to = format!("127.0.0.1:{}", tools::free_port());
+        let to = free_address();
         let to = ["--mode", mode, "--to", &to];
         Self::start(mode, pictures, &[&to[..], more].concat(), 0)
     }
 
     /// A camera with a web server: its stream, or its stills.
     fn web(source: usize, pictures: &Pictures, more: &[&str]) -> Self {
+        let (stream, control) = (free_address(), free_address());
         let listen = [
             "--mode",
             "webserver",
             "--listen",
-            "127.0.0.1:0",
+            &stream,
             "--control",
-            "127.0.0.1:0",
+            &control,
         ];
         let mode = ["stream", "stills"][source];
         Self::start(mode, pictures, &[&listen[..], more].concat(), source)
@@ -69,6 +71,11 @@ impl Kind {
             board,
         }
     }
+}
+
+/// Where something may listen, again and again: some of these cameras start anew.
+fn free_address() -> String {
+    format!("127.0.0.1:{}", tools::free_port())
 }
 
 /// A gateway that knows these cameras.

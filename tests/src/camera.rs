@@ -19,7 +19,7 @@ pub struct Model {
     pub user: &'static str,
     pub password: &'static str,
     pub path: &'static str,
-    /// Where it listens; port 0 takes a free one.
+    /// Where it listens, also after it was switched off and on; port 0 takes any.
     pub listen: String,
 }
 
@@ -33,7 +33,7 @@ impl Model {
             user: "admin",
             password: "secret",
             path: PATH,
-            listen: "127.0.0.1:0".to_owned(),
+            listen: format!("127.0.0.1:{}", tools::free_port()),
         }
     }
 

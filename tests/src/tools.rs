@@ -1,4 +1,5 @@
 //! What this machine offers, where things lie, and waiting.
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -111,8 +112,20 @@ pub fn wait_for<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Opti
     }
 }
 
-/// A TCP port that nobody listens on at this moment.
+/// Ports that no kernel hands out by itself: the port of a program that starts anew is still there
+/// afterwards, however many connections other tests open meanwhile.
+const UNHANDED: std::ops::Range<u64> = 12_000..30_000;
+
+/// A TCP and UDP port that nobody has at this moment, and that nobody gets by chance.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let random = std::hash::RandomState::new().hash_one(std::process::id());
+        let port = UNHANDED.start + random % (UNHANDED.end - UNHANDED.start);
+        let address = ("127.0.0.1", u16::try_from(port).unwrap());
+        let is_free = std::net::TcpListener::bind(address).is_ok()
+            && std::net::UdpSocket::bind(address).is_ok();
+        if is_free {
+            return address.1;
+        }
+    }
 }

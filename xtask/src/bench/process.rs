@@ -1,6 +1,7 @@
 //! Child processes and what they cost.
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -105,14 +106,26 @@ pub(super) fn end_with_stdin() {
 }
 
 /// A process up to some moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Cost {
-    /// Processor seconds in the program, and in the kernel on its behalf.
-    pub(super) user: f64,
-    pub(super) system: f64,
+    /// Processor nanoseconds of each thread that runs now.
+    threads: BTreeMap<u32, u64>,
+    /// Processor seconds in the program, and in the kernel on its behalf, as ticks tell: what ran when
+    /// the clock ticked pays for all of the tick.
+    user: f64,
+    system: f64,
     /// Resident bytes, at this moment and at most so far.
     pub(super) resident: u64,
     pub(super) peak: u64,
+}
+
+/// Processor seconds between two moments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    /// As the scheduler counts it, to the nanosecond; by ticks on a kernel that does not tell.
+    pub(super) all: f64,
+    /// Of it in the program itself: the same share as of the ticks.
+    pub(super) user: f64,
 }
 
 impl Cost {
@@ -137,6 +150,7 @@ impl Cost {
                 .map_or(0, |kibibytes| kibibytes * 1024)
         };
         Ok(Self {
+            threads: threads(id)?,
             user: ticks(11)?,
             system: ticks(12)?,
             resident: bytes("VmRSS"),
@@ -144,10 +158,43 @@ impl Cost {
         })
     }
 
-    /// Processor seconds since `earlier`.
-    pub(super) fn since(&self, earlier: &Self) -> f64 {
-        self.user + self.system - earlier.user - earlier.system
+    /// What was spent since `earlier`. A thread that ended in between is not in it.
+    pub(super) fn since(&self, earlier: &Self) -> Spent {
+        let user = self.user - earlier.user;
+        let ticks = user + self.system - earlier.system;
+        let nanoseconds: u64 = self
+            .threads
+            .iter()
+            .map(|(id, now)| now.saturating_sub(earlier.threads.get(id).copied().unwrap_or(0)))
+            .sum();
+        let all = match nanoseconds {
+            0 => ticks,
+            some => some as f64 / 1e9,
+        };
+        let share = if ticks > 0.0 { user / ticks } else { 0.0 };
+        Spent {
+            all,
+            user: all * share,
+        }
     }
+}
+
+/// Processor nanoseconds of the threads of a process; none where the kernel does not count them.
+fn threads(id: u32) -> Result<BTreeMap<u32, u64>> {
+    let mut threads = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
+        let path = task?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let spent = std::fs::read_to_string(path.join("schedstat"));
+        let spent = spent.ok().and_then(|line| {
+            let (first, _) = line.split_once(' ')?;
+            first.parse().ok()
+        });
+        if let (Some(Ok(id)), Some(spent)) = (name.map(str::parse), spent) {
+            threads.insert(id, spent);
+        }
+    }
+    Ok(threads)
 }
 
 /// Seconds that all processors together were busy since the machine started.

@@ -1,5 +1,5 @@
 //! Processor time for each delivered gigabit, and memory.
-use super::process::{Cost, Process, machine_busy};
+use super::process::{Cost, Process, Spent, machine_busy};
 use super::subject::{Protocol, Subject};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -29,9 +29,8 @@ pub(super) struct Load {
 pub(super) struct Run {
     pub(super) gigabits: f64,
     pub(super) seconds: f64,
-    /// The subject's.
-    pub(super) user: f64,
-    pub(super) system: f64,
+    /// The subject's processor time.
+    pub(super) spent: Spent,
     pub(super) resident: u64,
     pub(super) peak: u64,
     /// Access units missing and gaps in the numbering, over all readers.
@@ -47,7 +46,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn seconds_per_gigabit(&self) -> f64 {
-        (self.user + self.system) / self.gigabits.max(1e-9)
+        self.spent.all / self.gigabits.max(1e-9)
     }
 
     pub(super) fn is_disturbed(&self) -> bool {
@@ -58,8 +57,8 @@ impl Run {
         json!({
             "gigabits": self.gigabits,
             "seconds": self.seconds,
-            "cpu_user_s": self.user,
-            "cpu_system_s": self.system,
+            "cpu_s": self.spent.all,
+            "cpu_user_s": self.spent.user,
             "cpu_s_per_gbit": self.seconds_per_gigabit(),
             "rss_bytes": self.resident,
             "peak_rss_bytes": self.peak,
@@ -107,7 +106,7 @@ fn once(
     readers: usize,
     window: Duration,
 ) -> Result<Run> {
-    // Time in /proc comes in hundredths of a second: few readers need a longer look.
+    // Few readers take little of the processor: they need a longer look.
     let window = if readers < 10 { window * 3 } else { window };
     let text =
         |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
@@ -134,28 +133,23 @@ fn once(
 
     let seconds = report["seconds"].as_f64().context("no seconds")?;
     let number = |name: &str| report[name].as_u64().unwrap_or(0);
-    let spent: Vec<f64> = after
-        .iter()
-        .zip(&before)
-        .map(|(after, before)| after.since(before))
-        .collect();
-    let camera_apart = if subject.is_floor() { 0.0 } else { spent[1] };
-    let others = busy_after - busy_before - spent[0] - spent[2] - camera_apart;
+    let [spent, camera, readers_spent] = std::array::from_fn(|at| after[at].since(&before[at]));
+    let camera_apart = if subject.is_floor() { 0.0 } else { camera.all };
+    let others = busy_after - busy_before - spent.all - readers_spent.all - camera_apart;
     // A picture may fall on either side of each end of the window.
     let expected = ((seconds * f64::from(load.fps)) as u64).saturating_sub(1) * readers as u64;
     let missing = expected.saturating_sub(number("units"));
     Ok(Run {
         gigabits: number("bytes") as f64 * 8.0 / 1e9,
         seconds,
-        user: after[0].user - before[0].user,
-        system: after[0].system - before[0].system,
+        spent,
         resident: after[0].resident,
         peak: after[0].peak,
         lost: number("gaps").max(missing),
         failed: number("failed"),
         worst_gap_ms: number("worst_gap_ms"),
         first_keyframe_ms: floats(&report["first_keyframe_ms"]),
-        readers_share: spent[2] / seconds,
+        readers_share: readers_spent.all / seconds,
         others_share: (others / seconds).max(0.0),
         errors: strings(&report["errors"]),
     })
