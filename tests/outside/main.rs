@@ -23,6 +23,7 @@ mod parts;
 mod passthrough;
 mod pixels;
 mod reolink;
+mod reolink_agent;
 mod reolink_clients;
 mod stalled;
 mod viewers;

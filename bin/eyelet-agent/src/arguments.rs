@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use dialer::Target;
+use agent::Allowed;
 use lexopt::{Arg, Error, Parser, ValueExt};
 use proto_tunnel::JoinCode;
 use tracing::Level;
@@ -20,6 +20,7 @@ usage: eyelet-agent --join CODE [options]     the first time
                      (default: eyelet-agent in $XDG_STATE_HOME or ~/.local/state, else in /var/lib)
   --allow HOST:PORT  a target that the gateway may connect to; repeat for more. Replaces the default,
                      which is RTSP on this machine only: 127.0.0.1:554 localhost:554 [::1]:554
+                     Reolink cameras on UDP: udp:ADDRESS for one, udp:broadcast for all at this site
   --verbose          more log lines
   -q, --quiet        only warnings and errors
   --version          print the version
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     pub(crate) join: Option<JoinCode>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
-    pub(crate) allow: Vec<Target>,
+    pub(crate) allow: Vec<Allowed>,
     pub(crate) level: Option<Level>,
 }
 
@@ -106,12 +107,17 @@ mod tests {
 
     #[test]
     fn allow_repeats_and_takes_v6() {
-        let parsed = run(&["--allow", "192.168.1.10:554", "--allow=[fd00::1]:80", "-q"]).ok();
+        let parsed = run(&[
+            "--allow",
+            "192.168.1.10:554",
+            "--allow=[fd00::1]:80",
+            "--allow=udp:broadcast",
+            "-q",
+        ])
+        .ok();
         let parsed = parsed.expect("these arguments are right");
-        assert_eq!(
-            parsed.allow,
-            [Target::new("192.168.1.10", 554), Target::new("fd00::1", 80)]
-        );
+        let texts: Vec<String> = parsed.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["192.168.1.10:554", "[fd00::1]:80", "udp:broadcast"]);
         assert_eq!(parsed.level, Some(Level::WARN));
         assert!(parsed.join.is_none() && parsed.state.is_none());
     }
@@ -123,6 +129,7 @@ mod tests {
             (&["--join", "eyelet1.AAAA"], "cut off"),
             (&["--join"], "--join"),
             (&["--allow", "camera"], "port"),
+            (&["--allow", "udp:camera"], "udp:broadcast"),
             (&["eyelet1.AAAA"], "--join before it"),
             (&["--jion", "x"], "--jion"),
         ] {

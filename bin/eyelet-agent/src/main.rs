@@ -72,10 +72,10 @@ fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), age
         config.join = arguments.join;
     }
     if !arguments.allow.is_empty() {
-        config.allow = AllowList::new(arguments.allow);
+        config.allow = AllowList::of(arguments.allow);
     }
     let state_dir = config.state_dir.clone();
-    let allowed: Vec<String> = config.allow.iter().map(ToString::to_string).collect();
+    let allowed = config.allow.to_string();
     let agent = Agent::new(config)?;
     if let Some(named) = named.filter(|named| named != agent.name()) {
         warn!(
@@ -83,7 +83,7 @@ fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), age
             agent.name()
         );
     }
-    info!(agent = agent.name(), state = %state_dir.display(), allow = allowed.join(" "), "agent starts");
+    info!(agent = agent.name(), state = %state_dir.display(), allow = allowed, "agent starts");
     let start = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -56,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ("rtsp_fields", rtsp::rtsp_fields),
     ("rtsp_parser", rtsp::rtsp_parser),
     ("rtsp_server", rtsp::rtsp_server),
+    ("tunnel_datagrams", tunnel::tunnel_datagrams),
     ("tunnel_decoder", tunnel::tunnel_decoder),
     ("tunnel_heartbeat", tunnel::tunnel_heartbeat),
     ("tunnel_join", tunnel::tunnel_join),

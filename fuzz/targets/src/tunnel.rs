@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto_tunnel::{
-    Beat, Endpoint, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE, MAX_WINDOW,
-    Message, MessageDecoder, ResumeConfig,
+    Beat, DatagramDecoder, Endpoint, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE,
+    MAX_WINDOW, Message, MessageDecoder, ResumeConfig, put_datagram,
 };
 
 /// Any text is a join code that prints itself again, or is refused.
@@ -36,6 +36,33 @@ pub fn tunnel_decoder(data: &[u8]) {
     let whole = read(stream, stream.len().max(1));
     let pieces = read(stream, usize::from(cut).max(1));
     assert_eq!(whole, pieces);
+}
+
+/// Datagrams on a stream are the same however it is cut, and are written as they were read.
+pub fn tunnel_datagrams(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else {
+        return;
+    };
+    let read = |piece: usize| {
+        let (mut decoder, mut seen) = (DatagramDecoder::new(), Vec::new());
+        for mut bytes in stream.chunks(piece.max(1)) {
+            loop {
+                match decoder.decode(&mut bytes) {
+                    Ok(Some(datagram)) => seen.push(datagram),
+                    Ok(None) => break,
+                    Err(error) => return (seen, Some(error)),
+                }
+            }
+        }
+        (seen, None)
+    };
+    let (seen, error) = read(stream.len());
+    assert_eq!(read(usize::from(cut)), (seen.clone(), error));
+    let mut again = Vec::new();
+    for (peer, payload) in &seen {
+        put_datagram(&mut again, *peer, payload).expect("what was read can be written");
+    }
+    assert!(stream.starts_with(&again));
 }
 
 /// Messages, and how the stream ended.

@@ -27,6 +27,7 @@ mod log;
 mod network;
 mod pin;
 mod redial;
+mod relay;
 mod serve;
 
 use std::future::Future;
@@ -41,7 +42,7 @@ use proto_tunnel::{Bye, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig, Secr
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-pub use allow::AllowList;
+pub use allow::{AllowList, Allowed, DatagramRule, ParseAllowedError};
 use connect::Connected;
 pub use error::Error;
 use identity::Identity;

@@ -91,6 +91,12 @@ impl Life {
         }
     }
 
+    /// Notes whether a socket for datagrams was had.
+    pub(crate) fn note_socket(&self, is_had: bool) {
+        let counter = if is_had { &self.opened } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The report of this moment.
     pub(crate) async fn report(&self, allow: &AllowList, notes: &CameraNotes) -> Report {
         let local = *self.local.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use link::{
     Flow, Hold, Mux, PipeEnd, PipeOptions, SessionEnd, Stream, converse, pipe_holding,
     read_message, write_message,
 };
-use proto_tunnel::{Bye, Command, MAX_TEXT, Message, OpenFailed, OpenFailure};
+use proto_tunnel::{
+    Bye, Command, MAX_TEXT, Message, OpenDatagrams, OpenFailed, OpenFailure, OpenedDatagrams,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -18,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::follow::{self, Mac};
 use crate::life::Life;
+use crate::relay::relay;
 use crate::{AgentConfig, AllowList};
 
 /// Longest wait for the request on a stream that the gateway opened, and for its answer to be taken.
@@ -73,6 +77,9 @@ async fn answer(mut stream: Stream, config: &AgentConfig, life: &Life, hold: &Ho
         Message::Open(open) => {
             let target = Target::new(open.host, open.port);
             carry(stream, &target, config, life, hold).await;
+        }
+        Message::OpenDatagrams(OpenDatagrams { towards }) => {
+            carry_datagrams(stream, towards, config, life).await;
         }
         Message::Command(command) => obey(stream, command, config, life).await,
         other => warn!(
@@ -159,6 +166,39 @@ async fn carry(
     }
 }
 
+async fn carry_datagrams(
+    mut stream: Stream,
+    towards: SocketAddr,
+    config: &AgentConfig,
+    life: &Life,
+) {
+    let socket = match config.allow.allows_datagrams(towards) {
+        true => match config.dialer.datagrams(towards, None).await {
+            Ok(socket) => Ok(socket),
+            Err(error) => Err(failed(&error)),
+        },
+        false => Err(OpenFailed {
+            kind: OpenFailure::NotAllowed,
+            text: format!("datagrams to {towards} are not on this agent's list"),
+        }),
+    };
+    life.note_socket(socket.is_ok());
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(failed) => {
+            warn!(%towards, kind = ?failed.kind, "datagrams refused: {}", failed.text);
+            finish(&mut stream, &Message::OpenFailed(failed), "").await;
+            return;
+        }
+    };
+    let port = socket.port();
+    let opened = Message::OpenedDatagrams(OpenedDatagrams { port });
+    if let Ok(Ok(())) = timeout(REQUEST_TIMEOUT, write_message(&mut stream, &opened)).await {
+        info!(%towards, port, "a socket for datagrams");
+        relay(stream, socket, &config.allow).await;
+    }
+}
+
 /// Connects to a target that is named by a MAC address or by the name in its lease wherever it is now, and to any other
 /// as it is named.
 async fn reach(target: &Target, dialer: &dyn Dialer) -> io::Result<dialer::BoxIo> {
@@ -217,6 +257,10 @@ async fn dial(
         Ok(Err(error)) => error,
         Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer in 10 s"),
     };
+    Err(failed(&error))
+}
+
+fn failed(error: &io::Error) -> OpenFailed {
     let kind = match error.kind() {
         io::ErrorKind::ConnectionRefused => OpenFailure::ConnectionRefused,
         io::ErrorKind::TimedOut => OpenFailure::TimedOut,
@@ -233,5 +277,5 @@ async fn dial(
     while text.len() > MAX_TEXT {
         text.pop();
     }
-    Err(OpenFailed { kind, text })
+    OpenFailed { kind, text }
 }

@@ -1,6 +1,6 @@
 //! How anything reaches a camera: directly, or through an agent.
 //!
-//! Drivers and forwards ask a [`Dialer`] for a connection and cannot tell which kind they got, so
+//! Drivers and forwards ask a [`Dialer`] for a connection or a UDP socket and cannot tell which kind they got, so
 //! every driver works behind NAT with no code of its own.
 //!
 //! ```
@@ -11,9 +11,11 @@
 #![warn(missing_docs)]
 
 mod bridge;
+mod datagrams;
 mod target;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -21,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub use bridge::Bridge;
+pub use datagrams::{BoxDatagrams, Datagrams};
 pub use target::{ParseTargetError, Target};
 
 /// Longest wait for a TCP connection. A camera on a bad radio link answers within a few SYN
@@ -42,6 +45,22 @@ pub trait Dialer: Send + Sync {
     /// # Errors
     /// What the network said, or `TimedOut` after [`CONNECT_TIMEOUT`].
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<BoxIo>>;
+
+    /// Opens a UDP socket where this dialer stands, at `port` or at any. Its first datagrams shall go to `towards`,
+    /// which may be 255.255.255.255: who may not send there says so at once.
+    ///
+    /// # Errors
+    /// What the network said; `Unsupported` from a dialer that has no sockets.
+    fn datagrams(
+        &self,
+        towards: SocketAddr,
+        port: Option<u16>,
+    ) -> BoxFuture<'_, io::Result<BoxDatagrams>> {
+        let _ = (towards, port);
+        let text = format!("no datagrams can be sent {}", self.describe());
+        let error = io::Error::new(io::ErrorKind::Unsupported, text);
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// How it reaches cameras, to be put into messages: "directly", "via agent shed".
     fn describe(&self) -> String;
@@ -70,6 +89,17 @@ impl Dialer for Direct {
                 })??;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as BoxIo)
+        })
+    }
+
+    fn datagrams(
+        &self,
+        _towards: SocketAddr,
+        port: Option<u16>,
+    ) -> BoxFuture<'_, io::Result<BoxDatagrams>> {
+        Box::pin(async move {
+            let socket = datagrams::Here::bind(port.unwrap_or(0)).await?;
+            Ok(Box::new(socket) as BoxDatagrams)
         })
     }
 

@@ -7,13 +7,14 @@
 //! - [`Line`]: one byte stream over a row of transports, each going on where the one before broke. It finds dead peers.
 //! - [`Mux`]: many independent [`Stream`]s with a window each, over one line.
 //! - [`read_message`], [`write_message`]: `proto-tunnel` messages on a stream; [`converse`]: the control stream's
-//!   whole life; [`pipe`]: bytes between two connections.
+//!   whole life; [`pipe`]: bytes between two connections; [`DatagramStream`]: datagrams on a stream.
 //!
 //! It dials nothing, listens nowhere, and checks nobody's identity.
 #![warn(missing_docs)]
 
 mod control;
 mod counters;
+mod datagrams;
 mod error;
 mod line;
 mod message;
@@ -26,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use control::{SessionEnd, converse};
 pub use counters::{Counter, Flow};
+pub use datagrams::DatagramStream;
 pub use error::Error;
 pub use line::{Line, LineHandle, LineState};
 pub use message::{read_message, write_message};

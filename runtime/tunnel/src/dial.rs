@@ -1,11 +1,15 @@
+use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use dialer::{BoxIo, Dialer, Target};
+use dialer::{BoxDatagrams, BoxIo, Datagrams, Dialer, Target};
 use futures_util::future::BoxFuture;
-use link::{Stream, read_message, write_message};
-use proto_tunnel::{Message, Open, OpenFailed, OpenFailure};
+use link::{DatagramStream, Stream, read_message, write_message};
+use proto_tunnel::{Message, Open, OpenDatagrams, OpenFailed, OpenFailure, OpenedDatagrams};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Gateway;
@@ -13,6 +17,9 @@ use crate::registry::Session;
 
 /// The end of a session is known this long after the end of its streams at the latest.
 const END_TOLD: Duration = Duration::from_millis(200);
+
+/// Ports that an agent's `udp:ADDRESS` stands for: those of Reolink's hellos.
+const HELLO_PORTS: [u16; 2] = [2015, 2018];
 
 /// Reaches cameras through one agent.
 pub(crate) struct AgentDialer {
@@ -28,7 +35,18 @@ impl AgentDialer {
         }
     }
 
+    /// A connection to `target`.
     pub(crate) async fn open(&self, target: &Target) -> io::Result<Stream> {
+        let (stream, _) = self.ask(&Wanted::Connection(target)).await?;
+        Ok(stream)
+    }
+
+    /// A stream of datagrams, and the port that the agent has for them.
+    pub(crate) async fn open_datagrams(&self, towards: SocketAddr) -> io::Result<(Stream, u16)> {
+        self.ask(&Wanted::Datagrams(towards)).await
+    }
+
+    async fn ask(&self, wanted: &Wanted<'_>) -> io::Result<(Stream, u16)> {
         let config = self.gateway.shared.config;
         let deadline = Instant::now() + config.agent_wait;
         if !self.gateway.is_connected(&self.agent) && self.is_unknown().await {
@@ -43,20 +61,20 @@ impl AgentDialer {
             let Ok(session) = waited else {
                 return Err(self.away().await);
             };
-            let opened = match timeout(config.open_timeout, ask(&session, target)).await {
+            let opened = match timeout(config.open_timeout, ask(&session, wanted)).await {
                 Ok(opened) => opened,
                 Err(_) => Err(Failure::Failed(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
-                        "agent {} did not answer when asked for {target}",
+                        "agent {} did not answer when asked for {wanted}",
                         self.agent
                     ),
                 ))),
             };
             match opened {
-                Ok(stream) => {
+                Ok(opened) => {
                     session.opened.add(1);
-                    return Ok(stream);
+                    return Ok(opened);
                 }
                 Err(Failure::Failed(error)) => {
                     session.failed.add(1);
@@ -69,7 +87,7 @@ impl AgentDialer {
                     let ended = timeout(END_TOLD, session.mux.closed()).await.is_ok();
                     let next = self.gateway.shared.registry.wait_exit(&session);
                     if !ended || timeout_at(deadline, next).await.is_err() {
-                        return Err(error);
+                        return Err(wanted.why_reset(&self.agent, error));
                     }
                 }
             }
@@ -120,8 +138,123 @@ impl Dialer for AgentDialer {
         Box::pin(async move { Ok(Box::new(self.open(target).await?) as BoxIo) })
     }
 
+    /// At any port: which one, the agent's machine decides.
+    fn datagrams(
+        &self,
+        towards: SocketAddr,
+        _port: Option<u16>,
+    ) -> BoxFuture<'_, io::Result<BoxDatagrams>> {
+        Box::pin(async move {
+            let (stream, port) = self.open_datagrams(towards).await?;
+            Ok(Box::new(Relayed::new(stream, port)) as BoxDatagrams)
+        })
+    }
+
     fn describe(&self) -> String {
         format!("via agent {}", self.agent)
+    }
+}
+
+/// What an agent is asked for.
+enum Wanted<'a> {
+    Connection(&'a Target),
+    Datagrams(SocketAddr),
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(target) => target.fmt(f),
+            Self::Datagrams(towards) => write!(f, "datagrams to {towards}"),
+        }
+    }
+}
+
+impl Wanted<'_> {
+    fn message(&self) -> Message {
+        match *self {
+            Self::Connection(target) => Message::Open(Open {
+                host: target.host.clone(),
+                port: target.port,
+            }),
+            Self::Datagrams(towards) => Message::OpenDatagrams(OpenDatagrams { towards }),
+        }
+    }
+
+    /// What the agent's `--allow` has to say.
+    fn allow(&self) -> String {
+        match *self {
+            Self::Connection(target) => target.to_string(),
+            Self::Datagrams(towards) if towards.ip() == Ipv4Addr::BROADCAST => {
+                "udp:broadcast".to_owned()
+            }
+            Self::Datagrams(towards) if HELLO_PORTS.contains(&towards.port()) => {
+                format!("udp:{}", towards.ip())
+            }
+            Self::Datagrams(towards) => format!("udp:{towards}"),
+        }
+    }
+
+    fn why_reset(&self, agent: &str, error: io::Error) -> io::Error {
+        match self {
+            Self::Connection(_) => error,
+            Self::Datagrams(_) => io::Error::new(
+                error.kind(),
+                format!(
+                    "agent {agent} ended the request for datagrams ({error}): an agent from before it could relay them needs an update"
+                ),
+            ),
+        }
+    }
+}
+
+/// A socket beside an agent.
+pub(crate) struct Relayed<S> {
+    stream: DatagramStream<S>,
+    port: u16,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Relayed<S> {
+    pub(crate) fn new(stream: S, port: u16) -> Self {
+        let stream = DatagramStream::new(stream);
+        Self { stream, port }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Datagrams for Relayed<S> {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        payload: &[u8],
+        to: SocketAddr,
+    ) -> Poll<io::Result<()>> {
+        self.stream.push(to, payload);
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // The rest leaves while something is waited for.
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let (from, payload) = ready!(self.stream.poll_next(cx))?;
+        let len = payload.len().min(buf.len());
+        if let (Some(space), Some(payload)) = (buf.get_mut(..len), payload.get(..len)) {
+            space.copy_from_slice(payload);
+        }
+        Poll::Ready(Ok((len, from)))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_close(cx)
     }
 }
 
@@ -130,11 +263,8 @@ enum Failure {
     StreamReset(io::Error),
 }
 
-async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure> {
-    let open = Message::Open(Open {
-        host: target.host.clone(),
-        port: target.port,
-    });
+async fn ask(session: &Arc<Session>, wanted: &Wanted<'_>) -> Result<(Stream, u16), Failure> {
+    let open = wanted.message();
     if let Err(error) = open.encode() {
         return Err(Failure::Failed(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -150,8 +280,13 @@ async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure>
         .await
         .map_err(|error| Failure::StreamReset(error.into()))?;
     match read_message(&mut stream).await {
-        Ok(Message::Opened) => Ok(stream),
-        Ok(Message::OpenFailed(failed)) => Err(Failure::Failed(explain(session, target, &failed))),
+        Ok(Message::Opened) if matches!(wanted, Wanted::Connection(_)) => Ok((stream, 0)),
+        Ok(Message::OpenedDatagrams(OpenedDatagrams { port }))
+            if matches!(wanted, Wanted::Datagrams(_)) =>
+        {
+            Ok((stream, port))
+        }
+        Ok(Message::OpenFailed(failed)) => Err(Failure::Failed(explain(session, wanted, &failed))),
         Ok(other) => {
             let error = link::Error::Unexpected {
                 found: other.name(),
@@ -164,7 +299,7 @@ async fn ask(session: &Arc<Session>, target: &Target) -> Result<Stream, Failure>
     }
 }
 
-fn explain(session: &Session, target: &Target, failed: &OpenFailed) -> io::Error {
+fn explain(session: &Session, wanted: &Wanted<'_>, failed: &OpenFailed) -> io::Error {
     let name = session.hello().name;
     let kind = match failed.kind {
         OpenFailure::NotAllowed => io::ErrorKind::PermissionDenied,
@@ -178,7 +313,8 @@ fn explain(session: &Session, target: &Target, failed: &OpenFailed) -> io::Error
     let text = match failed.kind {
         OpenFailure::NotAllowed => {
             format!(
-                "agent {name} does not allow {target}: start it with --allow {target} where the agent runs"
+                "agent {name} does not allow {wanted}: start it with --allow {} where the agent runs",
+                wanted.allow()
             )
         }
         OpenFailure::ConnectionRefused
@@ -186,7 +322,7 @@ fn explain(session: &Session, target: &Target, failed: &OpenFailed) -> io::Error
         | OpenFailure::Unreachable
         | OpenFailure::Busy
         | OpenFailure::Malformed
-        | OpenFailure::Other(_) => format!("agent {name} cannot reach {target}: {}", failed.text),
+        | OpenFailure::Other(_) => format!("agent {name} cannot reach {wanted}: {}", failed.text),
     };
     io::Error::new(kind, text)
 }

@@ -5,14 +5,16 @@
 //!
 //! ```text
 //! DIAL AGENT HOST:PORT\n        OK\n | ERROR reason\n
+//! DATAGRAMS AGENT IP:PORT\n     OK PORT\n | ERROR reason\n    (then datagrams as in the tunnel)
 //! ```
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dialer::{BoxIo, Dialer, Target};
+use dialer::{BoxDatagrams, BoxIo, Dialer, Target};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -22,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::Gateway;
+use crate::dial::{AgentDialer, Relayed};
 
 /// The socket's name in the data folder.
 const NAME: &str = "gateway.sock";
@@ -115,20 +118,23 @@ async fn serve_one(socket: UnixStream, gateway: &Gateway) -> io::Result<()> {
     let mut socket = BufReader::new(socket);
     let line = tokio::time::timeout(PATIENCE, read_line(&mut socket)).await??;
     let dialed = match parse(&line) {
-        Ok((agent, target)) => gateway
-            .dialer(agent)
-            .connect(&target)
+        Ok((agent, Asked::Connection(target))) => AgentDialer::new(gateway.clone(), agent)
+            .open(&target)
             .await
-            .map_err(|error| error.to_string()),
-        Err(reason) => Err(reason),
+            .map(|camera| (camera, "OK\n".to_owned())),
+        Ok((agent, Asked::Datagrams(towards))) => AgentDialer::new(gateway.clone(), agent)
+            .open_datagrams(towards)
+            .await
+            .map(|(camera, port)| (camera, format!("OK {port}\n"))),
+        Err(reason) => Err(io::Error::other(reason)),
     };
     match dialed {
-        Ok(mut camera) => {
-            socket.write_all(b"OK\n").await?;
+        Ok((mut camera, answer)) => {
+            socket.write_all(answer.as_bytes()).await?;
             tokio::io::copy_bidirectional(&mut socket, &mut camera).await?;
         }
         Err(reason) => {
-            let reason = reason.replace(['\n', '\r'], " ");
+            let reason = reason.to_string().replace(['\n', '\r'], " ");
             socket
                 .write_all(format!("ERROR {reason}\n").as_bytes())
                 .await?;
@@ -137,14 +143,25 @@ async fn serve_one(socket: UnixStream, gateway: &Gateway) -> io::Result<()> {
     socket.shutdown().await
 }
 
-fn parse(line: &str) -> Result<(&str, Target), String> {
+/// What a command wants of an agent.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Connection(Target),
+    Datagrams(SocketAddr),
+}
+
+fn parse(line: &str) -> Result<(&str, Asked), String> {
     let mut words = line.split_ascii_whitespace();
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some("DIAL"), Some(agent), Some(target), None) => target
             .parse()
-            .map(|target| (agent, target))
+            .map(|target| (agent, Asked::Connection(target)))
             .map_err(|error: dialer::ParseTargetError| error.to_string()),
-        _ => Err("expected DIAL AGENT HOST:PORT".to_owned()),
+        (Some("DATAGRAMS"), Some(agent), Some(towards), None) => towards
+            .parse()
+            .map(|towards| (agent, Asked::Datagrams(towards)))
+            .map_err(|error| format!("{towards:?} is no IP:PORT: {error}")),
+        _ => Err("expected DIAL AGENT HOST:PORT or DATAGRAMS AGENT IP:PORT".to_owned()),
     }
 }
 
@@ -181,25 +198,51 @@ impl LocalDialer {
     }
 }
 
+impl LocalDialer {
+    /// Asks the gateway, and gives the rest of its answer.
+    async fn ask(&self, line: &str) -> io::Result<(BufReader<UnixStream>, String)> {
+        let socket = UnixStream::connect(&self.path).await.map_err(|error| {
+            let text = format!(
+                "no gateway answers at {} ({error}); is `eyelet serve` running on this data folder?",
+                self.path.display()
+            );
+            io::Error::new(error.kind(), text)
+        })?;
+        let mut socket = BufReader::new(socket);
+        socket.write_all(line.as_bytes()).await?;
+        let answer = read_line(&mut socket).await?;
+        match answer.strip_prefix("OK") {
+            Some(rest) => Ok((socket, rest.trim().to_owned())),
+            None => {
+                let reason = answer.strip_prefix("ERROR ").unwrap_or(&answer);
+                Err(io::Error::other(reason.to_owned()))
+            }
+        }
+    }
+}
+
 impl Dialer for LocalDialer {
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<BoxIo>> {
         Box::pin(async move {
-            let socket = UnixStream::connect(&self.path).await.map_err(|error| {
-                let text = format!(
-                    "no gateway answers at {} ({error}); is `eyelet serve` running on this data folder?",
-                    self.path.display()
-                );
-                io::Error::new(error.kind(), text)
+            let line = format!("DIAL {} {target}\n", self.agent);
+            let (socket, _) = self.ask(&line).await?;
+            Ok(Box::new(socket) as BoxIo)
+        })
+    }
+
+    fn datagrams(
+        &self,
+        towards: SocketAddr,
+        _port: Option<u16>,
+    ) -> BoxFuture<'_, io::Result<BoxDatagrams>> {
+        Box::pin(async move {
+            let line = format!("DATAGRAMS {} {towards}\n", self.agent);
+            let (socket, port) = self.ask(&line).await?;
+            let port = port.parse().map_err(|_| {
+                let text = format!("the gateway said {port:?} where a port was due");
+                io::Error::new(io::ErrorKind::InvalidData, text)
             })?;
-            let mut socket = BufReader::new(socket);
-            socket
-                .write_all(format!("DIAL {} {target}\n", self.agent).as_bytes())
-                .await?;
-            let answer = read_line(&mut socket).await?;
-            match answer.strip_prefix("ERROR ") {
-                None if answer == "OK" => Ok(Box::new(socket) as BoxIo),
-                reason => Err(io::Error::other(reason.unwrap_or(&answer).to_owned())),
-            }
+            Ok(Box::new(Relayed::new(socket, port)) as BoxDatagrams)
         })
     }
 
@@ -215,13 +258,20 @@ mod tests {
     #[test]
     fn a_command_names_an_agent_and_a_target() {
         let (agent, target) = parse("DIAL shed 192.168.1.10:554").unwrap();
-        assert_eq!((agent, target), ("shed", Target::new("192.168.1.10", 554)));
+        let expected = Asked::Connection(Target::new("192.168.1.10", 554));
+        assert_eq!((agent, target), ("shed", expected));
+        let (_, asked) = parse("DATAGRAMS shed 255.255.255.255:2015").unwrap();
+        assert_eq!(
+            asked,
+            Asked::Datagrams("255.255.255.255:2015".parse().unwrap())
+        );
         for bad in [
             "",
             "DIAL",
             "DIAL shed",
             "DIAL shed x",
             "DIAL shed a:1 b",
+            "DATAGRAMS shed camera:2015",
             "CUT shed a:1",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");

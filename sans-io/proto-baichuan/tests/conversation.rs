@@ -435,6 +435,26 @@ fn keep_alives_of_the_camera_are_answered_once() {
 }
 
 #[test]
+fn a_start_that_is_not_answered_is_taken_back() {
+    let mut pair = Pair::of(Encryption::FullAes, Encryption::FullAes);
+    pair.log_in();
+    let stream = pair
+        .session
+        .start_stream(0, StreamKind::Main, pair.now)
+        .unwrap();
+    pair.run();
+    let asked = pair.asked();
+    let [DeviceEvent::StreamWanted { stream: wanted, .. }] = asked[..] else {
+        panic!("{asked:?}")
+    };
+    pair.wait(Duration::from_secs(11));
+    let refused = SessionEvent::StreamRefused { stream, status: 0 };
+    assert!(pair.told().contains(&refused));
+    let stopped = DeviceEvent::StreamStopped(wanted);
+    assert!(pair.asked().contains(&stopped), "it would send to nobody");
+}
+
+#[test]
 fn closing_logs_out_and_stops_the_streams() {
     let mut pair = Pair::of(Encryption::Aes, Encryption::Aes);
     pair.log_in();

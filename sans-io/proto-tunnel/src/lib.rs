@@ -9,8 +9,9 @@
 //!    the session, both go on at the byte where the other got to. Inside the pipe both sides multiplex. The agent opens
 //!    the first stream, the *control stream*, with [`Message::Opened`]. A side that ends the session on purpose says [`Bye`] there first.
 //! 3. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
-//!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it. In place of [`Open`] a
-//!    [`Command`] may stand, which concerns the agent itself.
+//!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it. In place of [`Open`] an
+//!    [`OpenDatagrams`] may stand: then the stream carries datagrams of one UDP socket ([`put_datagram`]). Or a
+//!    [`Command`], which concerns the agent itself.
 //!
 //! Who multiplexes the streams, encrypts them and checks the gateway's key is none of this crate's business.
 //!
@@ -30,6 +31,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
 mod command;
+mod datagram;
 mod error;
 mod heartbeat;
 mod join;
@@ -40,13 +42,14 @@ mod secret;
 mod wire;
 
 pub use command::{CameraReport, Command, MAX_LOG, MAX_MODEL, MAX_PATH, MAX_QUALITY, Report};
+pub use datagram::{DatagramDecoder, MAX_DATAGRAM, put_datagram};
 pub use error::Error;
 pub use heartbeat::{Beat, Heartbeat, HeartbeatConfig};
 pub use join::{JoinCode, MAX_ADDRESS, MAX_ADDRESSES, Pin};
 pub use message::{
     Bye, ByeReason, HEADER_LEN, Hello, MAX_HOST, MAX_HOST_NAME, MAX_LOCAL_ADDRESSES, MAX_MESSAGE,
-    MAX_PROGRAM, MAX_TEXT, Message, MessageDecoder, Open, OpenFailed, OpenFailure, Refusal,
-    Refused, Resume, Welcome,
+    MAX_PROGRAM, MAX_TEXT, Message, MessageDecoder, Open, OpenDatagrams, OpenFailed, OpenFailure,
+    OpenedDatagrams, Refusal, Refused, Resume, Welcome,
 };
 pub use name::{AgentName, MAX_AGENT_NAME};
 pub use resume::{

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::wire::{Fields, put_address, put_position, put_text};
 use crate::{AgentName, Command, Error, Report, SECRET_LEN, Secret};
@@ -33,6 +33,10 @@ pub enum Message {
     Opened,
     /// It does not; the stream ends.
     OpenFailed(OpenFailed),
+    /// The gateway asks for a socket for datagrams.
+    OpenDatagrams(OpenDatagrams),
+    /// The socket stands; all further bytes are datagrams, see [`crate::put_datagram`].
+    OpenedDatagrams(OpenedDatagrams),
     /// The session ends on purpose.
     Bye(Bye),
     /// The gateway asks something of the agent itself.
@@ -122,6 +126,21 @@ pub struct Open {
     /// Host name or IP address (IPv6 without brackets), as seen from the agent.
     pub host: String,
     /// TCP port.
+    pub port: u16,
+}
+
+/// Asks for a UDP socket. An agent from before there were such does not know this message, and ends the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDatagrams {
+    /// Whither the first datagrams shall go, a broadcast address included: an agent that will not let them may say so
+    /// at once.
+    pub towards: SocketAddr,
+}
+
+/// The socket that the agent has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedDatagrams {
+    /// Its port, where answers come to; some protocols tell it to the camera.
     pub port: u16,
 }
 
@@ -222,6 +241,8 @@ const REFUSED: u8 = 3;
 const OPEN: u8 = 4;
 const OPENED: u8 = 5;
 const OPEN_FAILED: u8 = 6;
+const OPEN_DATAGRAMS: u8 = 7;
+const OPENED_DATAGRAMS: u8 = 8;
 const BYE: u8 = 9;
 const COMMAND: u8 = 32;
 const REPORT: u8 = 33;
@@ -237,6 +258,8 @@ impl Message {
             Self::Open(_) => "open",
             Self::Opened => "opened",
             Self::OpenFailed(_) => "open-failed",
+            Self::OpenDatagrams(_) => "open-datagrams",
+            Self::OpenedDatagrams(_) => "opened-datagrams",
             Self::Bye(_) => "bye",
             Self::Command(_) => "command",
             Self::Report(_) => "report",
@@ -290,6 +313,15 @@ impl Message {
             Self::OpenFailed(OpenFailed { kind, text }) => {
                 out.extend_from_slice(&[OPEN_FAILED, kind.number()]);
                 put_text(&mut out, name, "text", text, MAX_TEXT)?;
+            }
+            Self::OpenDatagrams(OpenDatagrams { towards }) => {
+                out.push(OPEN_DATAGRAMS);
+                put_address(&mut out, &towards.ip());
+                out.extend_from_slice(&towards.port().to_be_bytes());
+            }
+            Self::OpenedDatagrams(OpenedDatagrams { port }) => {
+                out.push(OPENED_DATAGRAMS);
+                out.extend_from_slice(&port.to_be_bytes());
             }
             Self::Bye(Bye { reason, text }) => {
                 out.extend_from_slice(&[BYE, reason.number()]);
@@ -367,6 +399,20 @@ impl Message {
                     kind: OpenFailure::from_number(kind),
                     text,
                 })
+            }
+            OPEN_DATAGRAMS => {
+                let mut fields = Fields::new("open-datagrams", rest);
+                let address = fields.address("towards")?;
+                let port = fields.u16("towards")?;
+                if port == 0 {
+                    return Err(fields.bad("towards"));
+                }
+                let towards = SocketAddr::new(address, port);
+                Self::OpenDatagrams(OpenDatagrams { towards })
+            }
+            OPENED_DATAGRAMS => {
+                let port = Fields::new("opened-datagrams", rest).u16("port")?;
+                Self::OpenedDatagrams(OpenedDatagrams { port })
             }
             BYE => {
                 let (reason, text) = reason_and_text("bye", rest)?;

@@ -87,6 +87,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Everything that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn bad(&self, field: &'static str) -> Error {
         Error::MessageField {
             message: self.message,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dialer::BoxDatagrams;
 use proto_baichuan::bcudp::{
     HELLO_PORTS, LOOKUP_PORT, Method, UdpClient, UdpClose, UdpConfig, UdpEvent,
 };
@@ -29,11 +30,14 @@ const MAX_SERVERS: usize = 24;
 /// How long the servers' names may take to resolve.
 const RESOLVE: Duration = Duration::from_secs(3);
 
+/// How long the way to the camera may take for our last words.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// A datagram of ours has at most 1,350 bytes; this takes any.
 const READ: usize = 65_536;
 
 pub(super) struct UdpWire {
-    socket: UdpSocket,
+    socket: BoxDatagrams,
     client: UdpClient,
     buf: Vec<u8>,
     uid: String,
@@ -42,22 +46,12 @@ pub(super) struct UdpWire {
 impl UdpWire {
     /// Searches the camera and opens a session with it; this wakes it.
     pub(super) async fn open(device: &Device, search: &Search) -> Result<Self, Outage> {
-        if !device.dialer.is_direct() {
+        let is_direct = device.dialer.is_direct();
+        if !is_direct && (search.method != Method::Local || search.port.is_some()) {
             return Err(Outage::Unsupported(
-                "it is reached by UDP, which agents do not carry; a camera with a media port is reached through an agent as reolink://HOST".to_owned(),
+                "through an agent a camera with a UID is searched in the agent's network, from any port: leave discovery= and port= out of the source".to_owned(),
             ));
         }
-        let port = search.port.unwrap_or(0);
-        let failed = |error: io::Error| Outage::Unreachable {
-            target: masked(&search.uid),
-            path: "by UDP".to_owned(),
-            kind: error.kind(),
-            said: format!("UDP port {port} cannot be had ({error})"),
-        };
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
-            .await
-            .map_err(failed)?;
-        socket.set_broadcast(true).map_err(failed)?;
         let hellos: Vec<SocketAddr> = match search.address {
             Some(SocketAddr::V4(known)) if known.port() != 0 => vec![SocketAddr::V4(known)],
             Some(known) => HELLO_PORTS
@@ -71,9 +65,26 @@ impl UdpWire {
             Method::Local => Vec::new(),
             Method::Remote | Method::Relay => servers(&search.servers).await,
         };
-        let bound = socket.local_addr().map_err(failed)?;
+        let unknown = SocketAddr::from((Ipv4Addr::BROADCAST, HELLO_PORTS[0]));
         let towards = hellos.first().or(servers.first()).copied();
-        let local = SocketAddr::new(own_address(towards).await, bound.port());
+        let towards = towards.unwrap_or(unknown);
+        let wanted = search
+            .port
+            .map_or_else(String::new, |port| format!("UDP port {port}: "));
+        let failed = |error: io::Error| Outage::Unreachable {
+            target: masked(&search.uid),
+            path: device.dialer.describe(),
+            kind: error.kind(),
+            said: format!("{wanted}{error}"),
+        };
+        let opened = device.dialer.datagrams(towards, search.port).await;
+        let socket = opened.map_err(failed)?;
+        // An agent's address only the servers would be told, and they are not asked.
+        let own = match is_direct {
+            true => own_address(towards).await,
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let local = SocketAddr::new(own, socket.port());
         let config = UdpConfig {
             uid: search.uid.clone(),
             hellos,
@@ -132,6 +143,8 @@ impl UdpWire {
     pub(super) async fn close(&mut self) {
         self.client.close();
         self.flush().await;
+        // Who does not take the goodbye in time notices the silence.
+        let _ = tokio::time::timeout(GOODBYE, self.socket.close()).await;
     }
 
     /// Waits for a datagram or the time of the next one. May be cancelled: nothing is lost but what
@@ -144,7 +157,7 @@ impl UdpWire {
         let far = Instant::now() + PATIENCE;
         let due = self.client.poll_timeout().map_or(far, Instant::from_std);
         tokio::select! {
-            received = self.socket.recv_from(&mut self.buf) => match received {
+            received = self.socket.receive(&mut self.buf) => match received {
                 Ok((len, from)) => {
                     let datagram = self.buf.get(..len).unwrap_or_default();
                     self.client.handle_datagram(from, datagram, Instant::now().into_std());
@@ -164,7 +177,7 @@ impl UdpWire {
     /// Sends what is due. A datagram that does not fit is one that got lost.
     async fn flush(&mut self) {
         while let Some(transmit) = self.client.poll_transmit() {
-            let sent = self.socket.send_to(&transmit.payload, transmit.to).await;
+            let sent = self.socket.send(&transmit.payload, transmit.to).await;
             if let Err(error) = sent {
                 tracing::trace!(uid = self.uid, to = %transmit.to, "a datagram was not sent: {error}");
             }
@@ -193,11 +206,8 @@ async fn servers(named: &[String]) -> Vec<SocketAddr> {
 }
 
 /// Our address as it is seen from `peer`; asks the routing table and sends nothing.
-async fn own_address(peer: Option<SocketAddr>) -> IpAddr {
+async fn own_address(peer: SocketAddr) -> IpAddr {
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let Some(peer) = peer else {
-        return unknown;
-    };
     let probe = async {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
         socket.set_broadcast(true)?;

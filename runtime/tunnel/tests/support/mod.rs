@@ -108,6 +108,12 @@ impl World {
         Running::start(Some(code), targets, state)
     }
 
+    /// Starts an agent with this list.
+    pub(crate) fn agent_with(&self, code: JoinCode, allow: AllowList) -> Running {
+        let state = tempfile::tempdir().unwrap();
+        Running::start_with(Some(code), allow, state)
+    }
+
     pub(crate) async fn connected(&self, name: &str) {
         let gateway = self.gateway.clone();
         wait_for(|| gateway.is_connected(name)).await;
@@ -144,14 +150,21 @@ impl Running {
         targets: &[SocketAddr],
         state: tempfile::TempDir,
     ) -> Self {
+        let targets = targets
+            .iter()
+            .map(|at| Target::new(at.ip().to_string(), at.port()))
+            .collect();
+        Self::start_with(code, AllowList::new(targets), state)
+    }
+
+    pub(crate) fn start_with(
+        code: Option<JoinCode>,
+        allow: AllowList,
+        state: tempfile::TempDir,
+    ) -> Self {
         let mut config = AgentConfig::new(state.path());
         config.join = code;
-        config.allow = AllowList::new(
-            targets
-                .iter()
-                .map(|at| Target::new(at.ip().to_string(), at.port()))
-                .collect(),
-        );
+        config.allow = allow;
         config.heartbeat = QUICK;
         config.resume_window = WINDOW;
         config.pace = 0.2;

@@ -97,7 +97,9 @@ impl Session {
                 }
                 Asked::StreamStart => {
                     let stream = StreamId(request.number);
-                    self.streams.retain(|known| known.id != stream);
+                    // The request may have arrived and only the answer be late: without a stop the camera would
+                    // send media that nobody takes, on a link that is bad enough.
+                    self.abandon_stream(stream, now);
                     self.events
                         .push_back(SessionEvent::StreamRefused { stream, status: 0 });
                 }

@@ -56,8 +56,14 @@ impl Session {
     /// Stops a stream; media that still comes is dropped.
     pub fn stop_stream(&mut self, stream: StreamId, now: Instant) -> Result<(), Error> {
         self.check_ready()?;
+        self.abandon_stream(stream, now);
+        Ok(())
+    }
+
+    /// Forgets a stream and tells the camera so.
+    pub(super) fn abandon_stream(&mut self, stream: StreamId, now: Instant) {
         let Some(at) = self.streams.iter().position(|known| known.id == stream) else {
-            return Ok(());
+            return;
         };
         let stopped = self.streams.remove(at);
         let tag = stream_tag(&stopped);
@@ -71,7 +77,6 @@ impl Session {
         };
         let payload = Payload::of(preview.to_xml());
         self.ask(id::PREVIEW_STOP, tag, None, payload, Asked::StreamStop, now);
-        Ok(())
     }
 
     /// Asks for a keyframe now; models that cannot do it answer 400, which is no harm.

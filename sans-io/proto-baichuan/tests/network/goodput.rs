@@ -110,7 +110,9 @@ fn simple(weather: Weather, seed: u64) -> Duration {
 #[test]
 fn a_megabyte_arrives_faster_than_by_the_simple_design() {
     for weather in ALL {
+        // Its mean is steady with few; the simple design takes an hour of virtual time for each.
         let seeds = seeds(6);
+        let seeds = seeds.start..seeds.end.min(seeds.start + 40);
         let count = seeds.clone().count() as u32;
         let (mut fast, mut slow) = (Duration::ZERO, Duration::ZERO);
         for seed in seeds {

@@ -62,6 +62,11 @@ fn message() -> impl Strategy<Value = Message> {
         })),
         ("[a-z0-9:.]{1,60}", 1u16..).prop_map(|(host, port)| Message::Open(Open { host, port })),
         Just(Message::Opened),
+        (any::<IpAddr>(), 1u16..).prop_map(|(address, port)| {
+            let towards = SocketAddr::new(address, port);
+            Message::OpenDatagrams(OpenDatagrams { towards })
+        }),
+        any::<u16>().prop_map(|port| Message::OpenedDatagrams(OpenedDatagrams { port })),
         (any::<u8>(), text(MAX_TEXT)).prop_map(|(n, text)| Message::OpenFailed(OpenFailed {
             kind: OpenFailure::from_number(n),
             text
