@@ -6,6 +6,7 @@
 )]
 
 mod a9;
+mod a9_access_point;
 mod browser;
 mod cli;
 mod demo;

@@ -20,6 +20,7 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["a9", "list"],
     &["a9", "download"],
     &["a9", "live"],
+    &["a9", "command"],
     &["agent"],
     &["agent", "add"],
     &["agent", "list"],

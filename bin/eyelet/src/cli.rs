@@ -344,6 +344,23 @@ pub(crate) enum A9 {
         #[command(flatten)]
         camera: A9Camera,
     },
+    /// Give an order to a camera that is its own network, and print its state after it.
+    Command {
+        /// infrared, led, record, record-on-motion, motion-alert (0 or 1), flip (0 to 4; 4 is upside down), motor (0 stop,
+        /// 1 right, 2 left, 3 up, 4 down), quality, brightness, rate (5 to 120), refresh, sd-status, power,
+        /// access-point, reboot.
+        name: String,
+
+        /// The order's number, for those that have one.
+        value: Option<i64>,
+
+        /// Print the state as JSON.
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        camera: A9Camera,
+    },
     /// List the recordings on the SD card of a camera that is its own network.
     List {
         /// Print them as JSON.
@@ -446,6 +463,10 @@ pub(crate) enum Simulate {
         /// Be a network of its own: listen here instead of calling a cloud.
         #[arg(long, value_name = "ADDRESS")]
         access_point: Option<SocketAddr>,
+
+        /// The .avi files of this folder, named as 20230124-02-10.avi, are on its SD card (with --access-point).
+        #[arg(long, value_name = "DIR", requires = "access_point")]
+        sd_card: Option<PathBuf>,
 
         /// Misbehave: drop=RATE, duplicate=RATE, reorder=RATE, no-last, tail, split, coalesce, slow-heartbeat,
         /// half-open=SECONDS, stall=SECONDS, clash, oversize; several with commas between.

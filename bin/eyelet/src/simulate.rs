@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use sim_cameras::{A9Camera, A9Fault, A9Profile, Esp32Camera, Esp32Port, Fault, RtspCamera};
+use sim_cameras::{
+    A9Camera, A9Fault, A9Minute, A9Profile, Esp32Camera, Esp32Port, Fault, RtspCamera,
+};
 use tokio::net::TcpListener;
 
 use crate::cli::{Esp32, Esp32Mode, Simulate};
@@ -40,6 +42,7 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
             mqtt,
             control,
             access_point,
+            sd_card,
             fault,
         } => {
             let uid = uid.parse().context("--uid names no device")?;
@@ -56,6 +59,9 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
             }
             if let Some(control) = control {
                 camera = camera.with_control(*control);
+            }
+            if let Some(folder) = sd_card {
+                camera = camera.with_sd_card(read_recordings(folder)?);
             }
             if let Some(fault) = fault {
                 camera = camera.with_fault(fault.parse::<A9Fault>()?);
@@ -214,6 +220,24 @@ fn read_pictures(folder: &Path) -> anyhow::Result<Vec<bytes::Bytes>> {
         Ok(bytes.into())
     };
     files.iter().map(read).collect()
+}
+
+/// The recordings of a folder, named by their minutes.
+fn read_recordings(folder: &Path) -> anyhow::Result<Vec<(A9Minute, bytes::Bytes)>> {
+    let mut recordings = Vec::new();
+    let entries = std::fs::read_dir(folder);
+    for entry in entries.with_context(|| format!("{} cannot be read", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != "avi") {
+            continue;
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let minute = crate::a9::minute(&name)?;
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        recordings.push((minute, bytes.into()));
+    }
+    recordings.sort_by_key(|(minute, _)| *minute);
+    Ok(recordings)
 }
 
 fn split_login(login: &str) -> anyhow::Result<(&str, &str)> {

@@ -153,7 +153,7 @@ function updateRow(row, camera, overview) {
   row.state.dataset.state = camera.state === "live" ? "live" : camera.connected ? (isPending ? "waiting" : "live") : "offline";
   const seen = age(overview, camera.last_seen);
   say(row.seen, seen === null ? t("never_seen") : t("ago", span(seen)));
-  say(row.missing, camera.missing ? t(`step_${camera.missing.step}`) : "–");
+  say(row.missing, camera.missing ? t(lack(camera)) : "–");
   row.missing.title = camera.missing?.hint ?? "";
   row.nameField.hidden = !isPending;
   row.accept.hidden = !isPending;
@@ -167,14 +167,21 @@ function updateRow(row, camera, overview) {
   row.hint.dataset.state = camera.missing ? "waiting" : "live";
   each(row.steps, camera.steps, (step) => step.step, makeStep, (entry, step) => {
     const at = age(overview, step.at);
-    entry.node.dataset.state = at !== null ? "live" : step.served ? "offline" : "unserved";
-    say(entry.when, at !== null ? t("ago", span(at)) : step.served ? t("never_seen") : t("not_here"));
+    const lacks = camera.missing?.step === step.step;
+    entry.node.dataset.state = lacks ? "offline" : at !== null ? "live" : "unserved";
+    say(entry.when, at !== null ? t("ago", span(at)) : step.served ? t(isOnDemand(step, camera) ? "when_watched" : "not_yet") : t("not_here"));
   });
   each(row.facts, facts(camera), ([word]) => word, ([word]) => {
     const value = h("dd");
     return { node: h("div", {}, h("dt", {}, t(word)), value), value };
   }, (entry, [, value]) => say(entry.value, value));
 }
+
+// Pictures, and the way to them, come when somebody looks.
+const isOnDemand = (step, camera) => camera.connected && (step.step === "probe" || step.step === "media");
+
+// What is missing, in three words; the panel says it in full.
+const lack = (camera) => (camera.missing.step === "registered" && camera.connected ? "lack_own_code" : `lack_${camera.missing.step}`);
 
 function makeStep(step) {
   const when = h("span", { className: "quiet" });
@@ -191,7 +198,7 @@ function facts(camera) {
     const room = camera.sd_free !== null && camera.sd_free >= 0 ? ` · ${t("sd_free", camera.sd_free)}` : "";
     rows.push(["sd_card", state + room]);
   }
-  rows.push(["returns", String(camera.registrations)]);
+  rows.push(["returns", String(Math.max(0, camera.registrations - 1))]);
   if (camera.last_error) rows.push(["last_error", camera.last_error]);
   return rows;
 }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub use proto_naxclow::recordings::{Day, Index, Minute};
-pub use proto_naxclow::{BaseInfo, ClientEvent as Event, Media, Wifi};
+pub use proto_naxclow::{BaseInfo, ClientEvent as Event, Flip, Media, Wifi};
 
-use crate::Error;
+use crate::{Error, Order};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -65,6 +65,15 @@ impl AccessPoint {
         ask: impl FnOnce(&mut Client, Instant) -> Result<(), proto_naxclow::Error>,
     ) -> Result<(), Error> {
         ask(&mut self.client, Instant::now()).map_err(|error| Error::AccessPoint(error.to_string()))
+    }
+
+    /// Gives an order. Its answer is told by [`next`](Self::next) under the order's code.
+    ///
+    /// # Errors
+    /// The conversation is over.
+    pub fn order(&mut self, order: &Order, unix_time: i64) -> Result<(), Error> {
+        let command = order.command(unix_time)?;
+        self.ask(|client, now| client.command(command, now))
     }
 
     /// The next thing that happens. Cancel safe.

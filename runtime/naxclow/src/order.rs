@@ -30,7 +30,20 @@ impl Order {
         Ok(order)
     }
 
-    fn command(&self, unix_time: i64) -> Result<Command, Error> {
+    /// The code under which the camera answers.
+    #[must_use]
+    pub fn code(&self) -> i64 {
+        self.command(0).map_or(-1, |command| command.code())
+    }
+
+    /// Whether the camera leaves upon it, so that nothing answers afterwards.
+    #[must_use]
+    pub fn ends_conversation(&self) -> bool {
+        matches!(self.command(0), Ok(Command::Reboot | Command::AccessPoint))
+    }
+
+    /// What is sent to the camera; `unix_time` is for the orders that set its clock.
+    pub(crate) fn command(&self, unix_time: i64) -> Result<Command, Error> {
         let name = &self.name;
         let within = |from: i64, to: i64| match self.value {
             Some(value) if (from..=to).contains(&value) => Ok(value),

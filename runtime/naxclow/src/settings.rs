@@ -1,6 +1,6 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-/// Where the cloud listens, and what it tells cameras.
+/// Where the cloud listens, and what it tells cameras. What of it stands by itself is told by the configuration alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The HTTP bootstrap. Cameras ask port 80.
@@ -19,20 +19,4 @@ pub struct Settings {
     pub strict_token: bool,
     /// Take media from other addresses than the control connection's, for networks that route UDP elsewhere.
     pub any_source: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        Self {
-            http: any(80),
-            tcp: any(6123),
-            udp: any(6123),
-            mqtt: None,
-            dns: None,
-            host: None,
-            strict_token: false,
-            any_source: false,
-        }
-    }
 }

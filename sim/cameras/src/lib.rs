@@ -26,7 +26,7 @@ mod reolink;
 mod rtsp;
 mod source;
 
-pub use a9::{A9Camera, A9Fault, A9FaultError, A9Profile, a9_picture};
+pub use a9::{A9Camera, A9Fault, A9FaultError, A9Minute, A9Profile, a9_picture};
 pub use esp32::{Esp32, Esp32Camera, Esp32Fault, Esp32FaultError, Esp32Port, Firmware};
 pub use fault::{Fault, FaultError, FaultKind};
 pub use reolink::{

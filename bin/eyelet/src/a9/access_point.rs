@@ -14,7 +14,7 @@ use crate::running;
 /// How long a line of progress stands before it is written again.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-async fn connect(camera: &A9Camera) -> anyhow::Result<AccessPoint> {
+pub(super) async fn connect(camera: &A9Camera) -> anyhow::Result<AccessPoint> {
     let host = match camera.host.contains(':') {
         true => camera.host.clone(),
         false => format!("{}:6123", camera.host),
@@ -25,10 +25,14 @@ async fn connect(camera: &A9Camera) -> anyhow::Result<AccessPoint> {
     let address: SocketAddr = addresses
         .next()
         .with_context(|| format!("{host} has no address"))?;
+    Ok(AccessPoint::connect(address, clock(camera)?).await?)
+}
+
+/// What the camera's clock is set to.
+pub(super) fn clock(camera: &A9Camera) -> anyhow::Result<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let offset = camera.clock_offset.unwrap_or_else(local_offset);
-    let clock = i64::try_from(now)? + offset;
-    Ok(AccessPoint::connect(address, clock).await?)
+    Ok(i64::try_from(now)? + offset)
 }
 
 /// Seconds that local time is ahead of UTC: cameras know no time zone, and name files by their clock.
@@ -167,7 +171,7 @@ async fn fetch(
     camera.ask(|client, now| client.download(minute, now))?;
     let mut file = None;
     let (mut size, mut received) = (None, 0_u64);
-    let mut told = Instant::now();
+    let mut told: Option<Instant> = None;
     loop {
         match camera.next().await? {
             Event::Recording(_, announced) => size = announced,
@@ -183,8 +187,8 @@ async fn fetch(
                 };
                 file.write_all(&piece)?;
                 received += piece.len() as u64;
-                if told.elapsed() >= PROGRESS_EVERY {
-                    told = Instant::now();
+                if told.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+                    told = Some(Instant::now());
                     progress(&share(received, size))?;
                 }
             }
@@ -213,7 +217,7 @@ fn share(received: u64, size: Option<u64>) -> String {
 }
 
 /// A recording's name, `20230124-02-10`.
-fn minute(text: &str) -> anyhow::Result<Minute> {
+pub(crate) fn minute(text: &str) -> anyhow::Result<Minute> {
     let wanted = "a recording is named by day, hour and minute, such as 20230124-02-10";
     let numbers: Vec<i64> = text
         .split('-')

@@ -122,13 +122,19 @@ fn text(report: &Value) -> String {
             field("state"),
             field("address")
         );
+        let lacking = camera["missing"]["step"].as_str();
         for step in camera["steps"].as_array().into_iter().flatten() {
+            let name = step["step"].as_str().unwrap_or("?");
             let (mark, when) = match (step["at"].as_str(), step["served"].as_bool()) {
+                (at, _) if lacking == Some(name) => ("✗", at.unwrap_or("never")),
                 (Some(at), _) => ("✓", at),
                 (None, Some(false)) => ("·", "not served here"),
-                (None, _) => ("✗", "never"),
+                // Pictures, and the way to them, come when somebody looks.
+                (None, _) if camera["connected"] == true && matches!(name, "probe" | "media") => {
+                    ("·", "when somebody looks")
+                }
+                (None, _) => ("·", "not yet"),
             };
-            let name = step["step"].as_str().unwrap_or("?");
             let _ = writeln!(out, "  {mark} {name:<11} {when}");
         }
         match camera["missing"]["hint"].as_str() {

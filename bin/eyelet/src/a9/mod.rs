@@ -1,10 +1,12 @@
 //! A9 cameras: the cloud beside the gateway, and the commands of `eyelet a9`.
 
 mod access_point;
+mod command;
 mod doctor;
 mod import;
 mod wiring;
 
+pub(crate) use access_point::minute;
 pub(crate) use import::lines as imported;
 pub(crate) use wiring::{bind, start};
 
@@ -16,6 +18,12 @@ pub(crate) async fn run(command: &A9) -> anyhow::Result<()> {
         A9::SetWifi { name, key, camera } => {
             access_point::set_wifi(name, key.as_deref(), camera).await
         }
+        A9::Command {
+            name,
+            value,
+            json,
+            camera,
+        } => command::run(name, *value, *json, camera).await,
         A9::List { camera, json } => access_point::list(camera, *json).await,
         A9::Download {
             recording,

@@ -172,7 +172,17 @@ fn a9() -> naxclow::Cloud {
         dns: None,
     };
     let configured = [(A9_UID.to_owned(), "porch".to_owned())];
-    naxclow::Cloud::new(naxclow::Settings::default(), addresses, None, &configured).unwrap()
+    let settings = naxclow::Settings {
+        http: addresses.http,
+        tcp: addresses.tcp,
+        udp: addresses.udp,
+        mqtt: None,
+        dns: None,
+        host: None,
+        strict_token: false,
+        any_source: false,
+    };
+    naxclow::Cloud::new(settings, addresses, None, &configured).unwrap()
 }
 
 /// Settings of a camera that knows one, and a second that nobody may touch.

@@ -160,6 +160,28 @@ async fn a_storm_of_reconnections_leaves_one_camera() {
 }
 
 #[tokio::test]
+async fn each_heartbeat_is_answered_once_though_many_come_in_one_piece() {
+    let world = World::new().await;
+    let mut stream = TcpStream::connect(world.at.tcp).await.unwrap();
+    stream.write_all(&register(OTHER)).await.unwrap();
+    let mut answer = [0; 48];
+    stream.read_exact(&mut answer).await.unwrap();
+    // The camera's and the cloud's, as recorded: 100, without a payload.
+    let asked = [&[0, 0, 0, 0, 100][..], &[0; 15]].concat();
+    let told = [&[0, 0, 0, 0, 100, 0, 0, 0][..], b"00000000", &[0; 4]].concat();
+    stream.write_all(&asked.repeat(3)).await.unwrap();
+    let mut answers = [0; 60];
+    stream.read_exact(&mut answers).await.unwrap();
+    assert_eq!(answers[..], told.repeat(3));
+    let more = stream.read(&mut answer);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(700), more)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
 async fn those_who_say_nothing_are_few_and_are_closed() {
     let mut world = World::new().await;
     let mut silent = Vec::new();

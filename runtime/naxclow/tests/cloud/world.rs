@@ -32,7 +32,9 @@ pub(crate) fn settings() -> Settings {
         udp: any,
         mqtt: Some(any),
         dns: Some(any),
-        ..Settings::default()
+        host: None,
+        strict_token: false,
+        any_source: false,
     }
 }
 

@@ -16,7 +16,7 @@ impl A9Camera {
     /// # Errors
     /// The listener is gone.
     pub async fn serve_access_point(self, listener: TcpListener) -> io::Result<()> {
-        let recordings = avi::recordings();
+        let recordings = self.sd_card.clone().unwrap_or_else(avi::recordings);
         loop {
             let (stream, _) = listener.accept().await?;
             // How a client leaves is its own business.

@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto_naxclow::Uid;
+use proto_naxclow::recordings::Minute;
 
 pub use fault::{A9Fault, A9FaultError};
 pub use proto_naxclow::Profile as A9Profile;
+pub use proto_naxclow::recordings::Minute as A9Minute;
 pub use scene::picture as a9_picture;
 
 /// Time from one picture to the next, and the length of a block of sound.
@@ -37,6 +39,7 @@ pub struct A9Camera {
     host: String,
     fault: A9Fault,
     pictures: Pictures,
+    sd_card: Option<Vec<(Minute, Bytes)>>,
     boot: Duration,
     first_pause: Duration,
     counters: Arc<Counters>,
@@ -73,6 +76,7 @@ impl A9Camera {
             host: proto_naxclow::bootstrap::DOMAIN.to_owned(),
             fault: A9Fault::default(),
             pictures: Arc::new(move |_| scene::picture(crate::source::wall_time(), &name)),
+            sd_card: None,
             boot: Duration::ZERO,
             first_pause: Duration::from_secs(3),
             counters: Arc::default(),
@@ -114,6 +118,13 @@ impl A9Camera {
         pictures: impl Fn(u64) -> Bytes + Send + Sync + 'static,
     ) -> Self {
         self.pictures = Arc::new(pictures);
+        self
+    }
+
+    /// Has these files on its SD card, instead of three short films.
+    #[must_use]
+    pub fn with_sd_card(mut self, recordings: Vec<(Minute, Bytes)>) -> Self {
+        self.sd_card = Some(recordings);
         self
     }
 
