@@ -4,13 +4,16 @@ mod args;
 mod counts;
 mod fanout;
 mod mjpeg;
+mod options;
 mod process;
 mod rows;
 mod subject;
 mod throughput;
+mod tunnel;
 
 use crate::run as programs;
 use anyhow::{Result, bail};
+use options::Common;
 use std::path::PathBuf;
 
 const USAGE: &str = "\
@@ -19,6 +22,7 @@ usage: cargo xtask bench NAME [ARGS]
   fanout    processor time and memory of one RTSP stream and many readers, beside the kernel's floor
             (`cargo xtask bench fanout --help`)
   mjpeg     the same for motion JPEG over HTTP (`cargo xtask bench mjpeg --help`)
+  tunnel    a connection through an agent, beside other tunnels (`cargo xtask bench tunnel --help`)
   a9        many A9 cameras at once through one gateway, and a thousand that stand by
             (`cargo xtask bench a9 --help`)
 ";
@@ -28,13 +32,15 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
         Some("a9") => a9::run(rest),
-        Some("fanout") => fanout::run(rest),
-        Some("mjpeg") => mjpeg::run(rest),
+        Some("fanout") => options::run::<fanout::Options>(rest),
+        Some("mjpeg") => options::run::<mjpeg::Options>(rest),
+        Some("tunnel") => options::run::<tunnel::Options>(rest),
         // The benchmarks' own child processes, so that each one's processor time is its own.
         Some("fanout-source") => fanout::source::run(rest),
         Some("fanout-readers") => fanout::readers::run(rest),
         Some("mjpeg-source") => mjpeg::source::run(rest),
         Some("mjpeg-readers") => mjpeg::readers::run(rest),
+        Some("tunnel-ends") => tunnel::ends::run(rest),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");
             Ok(())
@@ -48,26 +54,38 @@ struct Programs {
     /// This program, optimised: the floor must not pay for a debug build.
     own: PathBuf,
     eyelet: Option<PathBuf>,
+    /// Where the others that were built are.
+    built: PathBuf,
     /// Where media are kept between runs.
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Builds what is not given. Without `has_eyelet` there is none to be measured.
-    fn build(eyelet: Option<PathBuf>, has_eyelet: bool) -> Result<Self> {
+    /// Builds what is not given, with Eyelet `others`. Without Eyelet there is none to be measured.
+    fn build(common: &Common, others: &[&str]) -> Result<Self> {
         let target = programs::target_dir()?;
-        let mut packages = vec!["--package", "xtask"];
-        if has_eyelet && eyelet.is_none() {
-            packages.extend(["--package", "eyelet"]);
+        let mut packages = vec!["xtask"];
+        if common.has_eyelet {
+            packages.extend(others);
+            if common.eyelet.is_none() {
+                packages.push("eyelet");
+            }
         }
         let mut cargo = programs::cargo(&["build", "--release", "--quiet"]);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
         // Standard output is for results.
-        cargo.args(packages).stdout(std::process::Stdio::null());
+        cargo.stdout(std::process::Stdio::null());
         programs::step("release build", &mut cargo)?;
-        let eyelet = eyelet.unwrap_or_else(|| target.join("release/eyelet"));
+        let built = target.join("release");
+        let eyelet = common.eyelet.clone();
         Ok(Self {
-            own: target.join("release/xtask"),
-            eyelet: has_eyelet.then_some(eyelet),
+            own: built.join("xtask"),
+            eyelet: common
+                .has_eyelet
+                .then(|| eyelet.unwrap_or_else(|| built.join("eyelet"))),
+            built,
             folder: target.join("bench"),
         })
     }

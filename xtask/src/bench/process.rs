@@ -158,6 +158,25 @@ impl Cost {
         })
     }
 
+    /// Several processes together.
+    pub(super) fn sum(processes: &[&Process]) -> Result<Self> {
+        let mut sum = Self::default();
+        for process in processes {
+            let mut one = process.cost()?;
+            sum.user += one.user;
+            sum.system += one.system;
+            sum.resident += one.resident;
+            sum.peak += one.peak;
+            sum.threads.append(&mut one.threads);
+        }
+        Ok(sum)
+    }
+
+    /// Processor seconds so far by ticks, with those of threads that have ended.
+    pub(super) fn ticks(&self) -> f64 {
+        self.user + self.system
+    }
+
     /// What was spent since `earlier`. A thread that ended in between is not in it.
     pub(super) fn since(&self, earlier: &Self) -> Spent {
         let user = self.user - earlier.user;

@@ -1,4 +1,6 @@
 //! The programs that are measured: the floor, Eyelet, and peers that are at hand.
+use super::Programs;
+use super::options::Common;
 use super::process::{Process, free_port};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -47,15 +49,22 @@ impl Subject {
         }
     }
 
-    pub(super) fn eyelet(program: &Path) -> Self {
+    fn eyelet(program: &Path) -> Self {
         Self {
             name: "eyelet".to_owned(),
             kind: Kind::Eyelet(program.to_owned()),
         }
     }
 
+    /// Eyelet and its peers, as far as they are to be measured.
+    pub(super) fn all(common: &Common, programs: &Programs) -> Result<Vec<Self>> {
+        let peers = common.peers.iter().map(|text| Self::peer(text));
+        let eyelet = programs.eyelet.as_deref().map(Self::eyelet);
+        eyelet.map(Ok).into_iter().chain(peers).collect()
+    }
+
     /// `NAME=PROGRAM[,ARGUMENT]…[,URL]`.
-    pub(super) fn peer(text: &str) -> Result<Self> {
+    fn peer(text: &str) -> Result<Self> {
         let Some((name, rest)) = text.split_once('=') else {
             bail!("--peer {text:?}: expected NAME=PROGRAM");
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Share of one processor that others may take before a run is taken again.
-const MAX_OTHERS: f64 = 0.25;
+pub(super) const MAX_OTHERS: f64 = 0.25;
 
 /// What is sent, and who counts it.
 #[derive(Clone, Debug)]
@@ -106,22 +106,54 @@ fn once(
     readers: usize,
     window: Duration,
 ) -> Result<Run> {
+    let (camera, port) = load.camera(own)?;
+    let running = subject.start(load.protocol, port)?;
+    match &running.process {
+        Some(process) => observe(
+            own,
+            &[process],
+            Some(&camera),
+            &running.url,
+            load,
+            readers,
+            window,
+        ),
+        // There the camera itself is measured.
+        None => observe(own, &[&camera], None, &running.url, load, readers, window),
+    }
+}
+
+impl Load {
+    /// Starts the camera: its process and its port.
+    pub(super) fn camera(&self, own: &Path) -> Result<(Process, u16)> {
+        let mut camera = Process::own(own, &self.source)?;
+        let port = camera.answer()?["listening"].as_u64().context("no port")?;
+        Ok((camera, u16::try_from(port)?))
+    }
+}
+
+/// Lets readers play `url` and measures the processes that bring it to them. The camera's time is known apart from
+/// that of strangers.
+pub(super) fn observe(
+    own: &Path,
+    measured: &[&Process],
+    camera: Option<&Process>,
+    url: &str,
+    load: &Load,
+    readers: usize,
+    window: Duration,
+) -> Result<Run> {
     // Few readers take little of the processor: they need a longer look.
     let window = if readers < 10 { window * 3 } else { window };
-    let text =
-        |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
-    let mut camera = Process::own(own, &load.source)?;
-    let port = camera.answer()?["listening"].as_u64().context("no port")?;
-    let running = subject.start(load.protocol, u16::try_from(port)?)?;
     let count = readers.to_string();
-    let args = text(&[load.readers, "--url", &running.url, "--count", &count]);
+    let args = [load.readers, "--url", url, "--count", &count].map(str::to_owned);
     let mut harness = Process::own(own, &args)?;
     harness.answer()?;
     std::thread::sleep(WARM_UP);
 
-    let measured = running.process.as_ref().unwrap_or(&camera);
     let look = |harness: &Process| -> Result<([Cost; 3], f64)> {
-        let costs = [measured.cost()?, camera.cost()?, harness.cost()?];
+        let camera = camera.map_or(Ok(Cost::default()), Process::cost)?;
+        let costs = [Cost::sum(measured)?, camera, harness.cost()?];
         Ok((costs, machine_busy()?))
     };
     let (before, busy_before) = look(&harness)?;
@@ -134,8 +166,7 @@ fn once(
     let seconds = report["seconds"].as_f64().context("no seconds")?;
     let number = |name: &str| report[name].as_u64().unwrap_or(0);
     let [spent, camera, readers_spent] = std::array::from_fn(|at| after[at].since(&before[at]));
-    let camera_apart = if subject.is_floor() { 0.0 } else { camera.all };
-    let others = busy_after - busy_before - spent.all - readers_spent.all - camera_apart;
+    let others = busy_after - busy_before - spent.all - readers_spent.all - camera.all;
     // A picture may fall on either side of each end of the window.
     let expected = ((seconds * f64::from(load.fps)) as u64).saturating_sub(1) * readers as u64;
     let missing = expected.saturating_sub(number("units"));

@@ -11,39 +11,20 @@ mod rtsp;
 pub(crate) mod source;
 
 use super::Programs;
+use super::options::Common;
 use super::subject::{Protocol, Subject};
 use super::throughput::Load;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use media::FPS;
-use options::{Options, Part};
+pub(crate) use options::Options;
+use options::Part;
 use report::Report;
 
-pub(crate) fn run(args: &[String]) -> Result<()> {
-    let Some(options) = Options::parse(args)? else {
-        print!("{}", options::USAGE);
-        return Ok(());
-    };
-    let programs = Programs::build(options.eyelet.clone(), options.has_eyelet)?;
-    let report = measure(&options, &programs)?;
-    if options.is_json {
-        println!("{:#}", report.to_json());
-    } else {
-        print!("{}", report.table());
-    }
-    let missed = report.missed();
-    if options.is_check && !missed.is_empty() {
-        bail!("missed: {}", missed.join("; "));
-    }
-    Ok(())
-}
-
-fn measure(options: &Options, programs: &Programs) -> Result<Report> {
-    let mut subjects: Vec<Subject> = Vec::new();
-    subjects.extend(programs.eyelet.as_deref().map(Subject::eyelet));
-    subjects.extend(options.peers.iter().cloned());
+fn measure(options: &Options, common: &Common, programs: &Programs) -> Result<Report> {
+    let subjects = Subject::all(common, programs)?;
     let mut report = Report::default();
     if options.has(Part::Fanout) {
-        fanout(options, programs, &subjects, &mut report)?;
+        fanout(options, common, programs, &subjects, &mut report)?;
     }
     let has_ffmpeg = clip::has_ffmpeg();
     let clip = match has_ffmpeg {
@@ -74,6 +55,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<Report> {
 /// All bitrates and numbers of readers.
 fn fanout(
     options: &Options,
+    common: &Common,
     programs: &Programs,
     subjects: &[Subject],
     report: &mut Report,
@@ -89,7 +71,7 @@ fn fanout(
         for &readers in &options.readers {
             let load = (&load, bitrate);
             let rows = &mut report.rows;
-            rows.measure(&programs.own, subjects, load, readers, &options.effort)?;
+            rows.measure(&programs.own, subjects, load, readers, &common.effort)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The table, and which promises it keeps.
 use super::first_picture::FirstPicture;
 use super::latency::Latency;
+use crate::bench::options as bench;
 use crate::bench::rows::{Promises, Rows, exceeds};
 use crate::bench::throughput::median;
 use serde_json::{Value, json};
@@ -19,23 +20,15 @@ const MAX_FIRST_MS: f64 = 50.0;
 const MAX_PENALTY_MS: f64 = 80.0;
 
 #[derive(Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     pub(super) rows: Rows,
     pub(super) first: Vec<(String, FirstPicture)>,
     pub(super) latency: Vec<(String, Latency)>,
     pub(super) notes: Vec<String>,
 }
 
-impl Report {
-    /// For people. The first part is a Markdown table too.
-    pub(super) fn table(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_table(&mut out);
-        out
-    }
-
-    fn write_table(&self, out: &mut String) -> std::fmt::Result {
+impl bench::Report for Report {
+    fn write(&self, out: &mut String) -> std::fmt::Result {
         self.rows.write_table(out)?;
         for (name, first) in &self.first {
             let decoded = match first.decoded {
@@ -59,14 +52,13 @@ impl Report {
                 writeln!(out, "- {kind}: {}", milliseconds(late))?;
             }
         }
-        for note in self.notes.iter().chain(&self.missed()) {
+        for note in &self.notes {
             writeln!(out, "\n{note}")?;
         }
         Ok(())
     }
 
-    /// The promises that Eyelet did not keep.
-    pub(super) fn missed(&self) -> Vec<String> {
+    fn missed(&self) -> Vec<String> {
         let mut missed = self.rows.missed(&PROMISES);
         for (_, first) in self.first.iter().filter(|(name, _)| name == "eyelet") {
             let median = first.median();
@@ -96,7 +88,7 @@ impl Report {
         missed
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let first = self
             .first
             .iter()

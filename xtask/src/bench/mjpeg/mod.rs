@@ -7,37 +7,15 @@ pub(crate) mod source;
 
 use super::Programs;
 use super::args::Args;
+use super::options::{Bench, Common};
 use super::process::Process;
-use super::rows::Effort;
 use super::subject::{Protocol, Subject};
 use super::throughput::{Load, floats, strings};
 use anyhow::{Context, Result, bail};
 use pictures::{FPS, SIZE};
 use report::{FirstPicture, Report};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-
-const USAGE: &str = "\
-usage: cargo xtask bench mjpeg [OPTIONS]
-
-Processor time for each delivered gigabit and memory of one JPEG camera (640x480, 25 fps, 24 kB a
-picture) with many viewers of motion JPEG over HTTP, beside the floor: a bare loop that writes the
-same ready-made parts to as many sockets. Then the time to the first whole picture of a new viewer
-of a running stream.
-
-  --quick             one short run of each instead of three
-  --check             exit 1 if a promise is missed (docs/performance.md lists them)
-  --json              the results as one JSON object
-  --readers LIST      numbers of viewers (1,50,200,500)
-  --bytes N           bytes of a picture (24000)
-  --seconds N         measured window of a run (10)
-  --repeat N          runs of each, in turns; the median counts (3)
-  --retries N         times that a run is taken again because others kept the processor busy (3)
-  --only PART         fanout or first
-  --eyelet PROGRAM    measure this program instead of building one
-  --peer NAME=PROGRAM[,ARGUMENT…][,URL]   measure another relay too (repeatable)
-  --no-eyelet         floor and peers alone
-";
 
 /// Viewers that come one after the other, and the time between two of them: no multiple of the
 /// time between two pictures, so that they come at every moment of it.
@@ -45,86 +23,69 @@ const NEWCOMERS: usize = 50;
 const NEWCOMER_RAMP_MS: usize = 67;
 
 #[derive(Debug)]
-struct Options {
+pub(crate) struct Options {
     readers: Vec<usize>,
     bytes: usize,
-    effort: Effort,
     has_fanout: bool,
     has_first: bool,
-    is_check: bool,
-    is_json: bool,
-    eyelet: Option<PathBuf>,
-    has_eyelet: bool,
-    peers: Vec<Subject>,
 }
 
-impl Options {
-    fn parse(args: &[String]) -> Result<Option<Self>> {
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             readers: vec![1, 50, 200, 500],
             bytes: SIZE,
-            effort: Effort::default(),
             has_fanout: true,
             has_first: true,
-            is_check: false,
-            is_json: false,
-            eyelet: None,
-            has_eyelet: true,
-            peers: Vec::new(),
-        };
-        let mut args = Args::new(args);
-        while let Some(name) = args.next() {
-            match name.as_str() {
-                "--quick" => options.effort = Effort::quick(),
-                "--check" => options.is_check = true,
-                "--json" => options.is_json = true,
-                "--readers" => options.readers = args.list(&name)?,
-                "--bytes" => options.bytes = args.value(&name)?,
-                "--seconds" => options.effort.window = Duration::from_secs(args.value(&name)?),
-                "--repeat" => options.effort.repeat = args.value(&name)?,
-                "--retries" => options.effort.retries = args.value(&name)?,
-                "--only" => match args.text(&name)?.as_str() {
-                    "fanout" => options.has_first = false,
-                    "first" => options.has_fanout = false,
-                    other => bail!("--only {other:?}: expected fanout or first"),
-                },
-                "--eyelet" => options.eyelet = Some(std::path::absolute(args.text(&name)?)?),
-                "--no-eyelet" => options.has_eyelet = false,
-                "--peer" => options.peers.push(Subject::peer(&args.text(&name)?)?),
-                "help" | "--help" | "-h" => return Ok(None),
-                _ => return Err(args.unknown(&name)),
-            }
         }
-        if options.readers.contains(&0) || options.effort.repeat == 0 {
-            bail!("zero is no number of viewers or repetitions");
-        }
-        Ok(Some(options))
     }
 }
 
-pub(crate) fn run(args: &[String]) -> Result<()> {
-    let Some(options) = Options::parse(args)? else {
-        print!("{USAGE}");
-        return Ok(());
-    };
-    let programs = Programs::build(options.eyelet.clone(), options.has_eyelet)?;
-    let report = measure(&options, &programs)?;
-    if options.is_json {
-        println!("{:#}", report.to_json());
-    } else {
-        print!("{}", report.table());
+impl Bench for Options {
+    const USAGE: &'static str = "\
+usage: cargo xtask bench mjpeg [OPTIONS]
+
+Processor time for each delivered gigabit and memory of one JPEG camera (640x480, 25 fps, 24 kB a
+picture) with many viewers of motion JPEG over HTTP, beside the floor: a bare loop that writes the
+same ready-made parts to as many sockets. Then the time to the first whole picture of a new viewer
+of a running stream.
+
+  --readers LIST      numbers of viewers (1,50,200,500)
+  --bytes N           bytes of a picture (24000)
+  --only PART         fanout or first
+  --peer NAME=PROGRAM[,ARGUMENT…][,URL]   measure another relay too (repeatable)
+";
+
+    type Report = Report;
+
+    fn take(&mut self, name: &str, args: &mut Args<'_>) -> Result<bool> {
+        match name {
+            "--readers" => self.readers = args.list(name)?,
+            "--bytes" => self.bytes = args.value(name)?,
+            "--only" => match args.text(name)?.as_str() {
+                "fanout" => self.has_first = false,
+                "first" => self.has_fanout = false,
+                other => bail!("--only {other:?}: expected fanout or first"),
+            },
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
-    let missed = report.missed();
-    if options.is_check && !missed.is_empty() {
-        bail!("missed: {}", missed.join("; "));
+
+    fn check(&self) -> Result<()> {
+        if self.readers.contains(&0) {
+            bail!("zero is no number of viewers");
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn measure(&self, common: &Common, programs: &Programs) -> Result<Report> {
+        measure(self, common, programs)
+    }
 }
 
-fn measure(options: &Options, programs: &Programs) -> Result<Report> {
-    let mut subjects: Vec<Subject> = Vec::new();
-    subjects.extend(programs.eyelet.as_deref().map(Subject::eyelet));
-    subjects.extend(options.peers.iter().cloned());
+fn measure(options: &Options, common: &Common, programs: &Programs) -> Result<Report> {
+    let subjects = Subject::all(common, programs)?;
     let source = ["mjpeg-source", "--bytes", &options.bytes.to_string()].map(str::to_owned);
     let load = Load {
         protocol: Protocol::Mjpeg,
@@ -138,7 +99,7 @@ fn measure(options: &Options, programs: &Programs) -> Result<Report> {
         for &readers in &options.readers {
             let load = (&load, bitrate);
             let rows = &mut report.rows;
-            rows.measure(&programs.own, &subjects, load, readers, &options.effort)?;
+            rows.measure(&programs.own, &subjects, load, readers, &common.effort)?;
         }
     }
     if options.has_first {

@@ -1,4 +1,5 @@
 //! The table, and which promises it keeps.
+use crate::bench::options as bench;
 use crate::bench::rows::{Promises, Rows, exceeds};
 use crate::bench::throughput::median;
 use serde_json::{Map, Value, json};
@@ -21,7 +22,7 @@ pub(super) struct FirstPicture {
 }
 
 #[derive(Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     pub(super) rows: Rows,
     pub(super) first: Vec<(String, FirstPicture)>,
 }
@@ -36,16 +37,8 @@ impl FirstPicture {
     }
 }
 
-impl Report {
-    /// For people. The first part is a Markdown table too.
-    pub(super) fn table(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write_table(&mut out);
-        out
-    }
-
-    fn write_table(&self, out: &mut String) -> std::fmt::Result {
+impl bench::Report for Report {
+    fn write(&self, out: &mut String) -> std::fmt::Result {
         self.rows.write_table(out)?;
         for (name, first) in &self.first {
             writeln!(
@@ -60,14 +53,10 @@ impl Report {
                 writeln!(out, "  {name}: {error}")?;
             }
         }
-        for note in self.missed() {
-            writeln!(out, "\n{note}")?;
-        }
         Ok(())
     }
 
-    /// The promises that Eyelet did not keep.
-    pub(super) fn missed(&self) -> Vec<String> {
+    fn missed(&self) -> Vec<String> {
         let mut missed = self.rows.missed(&PROMISES);
         for (_, first) in self.first.iter().filter(|(name, _)| name == "eyelet") {
             let median = first.median();
@@ -81,7 +70,7 @@ impl Report {
         missed
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let first: Map<String, Value> = self
             .first
             .iter()
