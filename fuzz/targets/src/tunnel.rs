@@ -138,8 +138,8 @@ pub fn tunnel_pipe(data: &[u8]) {
     assert!(pipe.attach(1, now).is_err(), "nothing was sent yet");
     pipe.attach(0, now).expect("a fresh pipe begins at 0");
     assert_eq!(pipe.write(&[7; 100]), 100);
-    while let Some(bytes) = pipe.poll_transmit() {
-        let n = bytes.len();
+    while let Some(pieces) = pipe.poll_transmit() {
+        let n = pieces.concat().len();
         pipe.transmitted(n);
     }
     let mut read = 0;
@@ -154,8 +154,8 @@ pub fn tunnel_pipe(data: &[u8]) {
             let end = u64::from(pipe.read_end(now));
             assert_eq!(pipe.consumed(), read as u64 + end);
         }
-        while let Some(bytes) = pipe.poll_transmit() {
-            let n = bytes.len();
+        while let Some(pieces) = pipe.poll_transmit() {
+            let n = pieces.concat().len();
             pipe.transmitted(n);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use link::{WebSocketBytes, read_message, tungstenite_config, write_message};
+use link::{ReadAhead, WebSocketBytes, read_message, write_message};
 use proto_tunnel::{Hello, MAX_HOST_NAME, Message, Resume, VERSION, Welcome};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -15,7 +15,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::WebSocketStream;
 use tracing::debug;
 
 use crate::identity::Identity;
@@ -52,7 +51,7 @@ pub(crate) struct Connected {
     pub(crate) local: Option<IpAddr>,
 }
 
-pub(crate) type Socket = WebSocketBytes<WebSocketStream<TlsStream<TcpStream>>>;
+pub(crate) type Socket = WebSocketBytes<TlsStream<ReadAhead<TcpStream>>>;
 
 /// What a connection says of itself in its hello.
 pub(crate) struct Caller<'a> {
@@ -223,19 +222,19 @@ async fn attempt(
     // A name that TLS cannot carry is no obstacle: the key decides.
     let name = name.unwrap_or(ServerName::IpAddress(at.ip().into()));
     let tls = TlsConnector::from(config)
-        .connect(name, tcp)
+        .connect(name, ReadAhead::new(tcp))
         .await
         .map_err(|source| tls_error(address, source))?;
-    let url = format!("wss://{address}/agent");
-    let (socket, _) =
-        tokio_tungstenite::client_async_with_config(url, tls, Some(tungstenite_config()))
-            .await
-            .map_err(|error| Error::WebSocket {
-                address: address.to_owned(),
-                reason: error.to_string(),
-            })?;
+    let mut nonce = [0; 16];
+    // It only shows that the answer is no old one, and TLS shows that, too.
+    let _ = getrandom::fill(&mut nonce);
+    let socket = link::upgrade(tls, address, "/agent", nonce).await;
+    let socket = socket.map_err(|error| Error::WebSocket {
+        address: address.to_owned(),
+        reason: error.to_string(),
+    })?;
     Ok(Reached {
-        socket: WebSocketBytes::from_tungstenite(socket),
+        socket,
         local,
         address: address.to_owned(),
         at,

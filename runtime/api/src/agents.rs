@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use link::WebSocketBytes;
 use serde_json::{Value, json};
 use tunnel::AgentStatus;
 
+use crate::listener::TlsSocket;
 use crate::problem::Problem;
 use crate::view::{AgentView, ForwardView};
 use crate::{AppState, Peer, viewing};
@@ -82,8 +81,7 @@ pub(crate) async fn forwards(State(state): State<AppState>) -> Json<Value> {
 pub(crate) async fn door(
     State(state): State<AppState>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Response {
     let Some(agents) = state.agents().map(Arc::clone) else {
         return Problem::new(StatusCode::NOT_FOUND, "this gateway takes no agents").into_response();
@@ -96,18 +94,26 @@ pub(crate) async fn door(
         return response;
     }
     // No page is an agent.
-    if headers.contains_key(header::ORIGIN) {
+    if request.headers().contains_key(header::ORIGIN) {
         let detail = "agents are programs; a page has no business here";
         return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }
-    let Ok(upgrade) = upgrade else {
+    let Some((answer, granted)) = link::grant(&mut request) else {
         return viewing::no_websocket().into_response();
     };
-    WebSocketBytes::limit(upgrade).on_upgrade(move |socket| async move {
+    // It ends with the agent, or with the listener.
+    tokio::spawn(async move {
+        let session = async {
+            match granted.websocket::<TlsSocket>().await {
+                Ok(socket) => agents.accept(Box::new(socket), peer.address).await,
+                Err(error) => tracing::debug!(peer = %peer.address, %error, "no WebSocket came"),
+            }
+        };
         tokio::select! {
-            () = agents.accept(socket, peer.address) => {}
+            () = session => {}
             () = peer.shutdown.cancelled() => {}
         }
         drop(peer);
-    })
+    });
+    answer.map(|()| Body::empty())
 }

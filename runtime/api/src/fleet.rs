@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::ws::WebSocket;
 use futures_util::future::BoxFuture;
-use link::WebSocketBytes;
+use link::Transport;
 use tunnel::{
     AgentStatus, CommandError, ForwardError, ForwardStatus, Gateway, LogLine, Report, Returned,
     SavedForwards, Target,
@@ -19,7 +18,7 @@ pub trait Agents: Send + Sync {
     fn forwards(&self) -> Vec<ForwardStatus>;
 
     /// Talks with a peer that says it is an agent until it leaves.
-    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()>;
+    fn accept(&self, transport: Box<dyn Transport>, peer: SocketAddr) -> BoxFuture<'static, ()>;
 
     /// Has an agent start anew; resolves when it is back.
     fn restart(&self, agent: String) -> BoxFuture<'static, Result<Returned, CommandError>>;
@@ -66,13 +65,11 @@ impl Agents for Fleet {
         self.gateway.forwards()
     }
 
-    fn accept(&self, socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()> {
+    fn accept(&self, transport: Box<dyn Transport>, peer: SocketAddr) -> BoxFuture<'static, ()> {
         let gateway = self.gateway.clone();
         Box::pin(async move {
             // It reports its ends by itself.
-            let _ = gateway
-                .accept(WebSocketBytes::from_axum(socket), peer)
-                .await;
+            let _ = gateway.accept(transport, peer).await;
         })
     }
 

@@ -14,10 +14,12 @@ use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use link::ReadAhead;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -160,6 +162,9 @@ pub async fn serve_with(
     }
 }
 
+/// An encrypted connection.
+pub(crate) type TlsSocket = TlsStream<Patience<ReadAhead<TcpStream>>>;
+
 /// Tells a peer for whom there is no place so, as far as its socket takes it at once.
 fn refuse(stream: TcpStream, address: SocketAddr, limit: usize) {
     tracing::debug!(%address, limit, "too many HTTP connections, refused one");
@@ -208,8 +213,8 @@ impl Door {
         }
         let stall = self.limits.stall_timeout;
         if first[0] == TLS_HANDSHAKE {
-            let stream = Patience::new(stream, stall);
-            let stream = tokio::time::timeout(timeout, self.tls.accept(stream))
+            let stream = Patience::new(ReadAhead::new(stream), stall);
+            let stream: TlsSocket = tokio::time::timeout(timeout, self.tls.accept(stream))
                 .await
                 .map_err(|_| slow("did not finish the TLS handshake"))??;
             self.serve(stream, None, address, place).await

@@ -18,6 +18,9 @@ pub enum Error {
     /// As many streams are open as this session may have.
     #[error("all {0} streams of this agent are in use")]
     TooManyStreams(usize),
+    /// The far end answered a request for a WebSocket with something else.
+    #[error("no WebSocket was opened: {0:?}")]
+    Upgrade(String),
     /// The multiplexer's peer broke its protocol, or the transport failed beneath it.
     #[error("the tunnel broke: {0}")]
     Mux(String),
@@ -33,7 +36,9 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Io(inner) => inner.kind(),
-            Error::Malformed(_) | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
+            Error::Malformed(_) | Error::Unexpected { .. } | Error::Upgrade(_) => {
+                io::ErrorKind::InvalidData
+            }
             Error::TooManyStreams(_) => io::ErrorKind::ResourceBusy,
             Error::Mux(_) => io::ErrorKind::ConnectionAborted,
             Error::Closed => io::ErrorKind::NotConnected,

@@ -2,7 +2,9 @@
 //!
 //! From bottom to top, each layer knowing only the one beneath as `AsyncRead + AsyncWrite`:
 //!
-//! - [`WebSocketBytes`]: a byte stream over binary WebSocket messages, of axum (gateway) or tungstenite (agent).
+//! - [`ReadAhead`]: beneath TLS, so that it reads much at once.
+//! - [`WebSocketBytes`]: a byte stream in binary WebSocket messages; [`upgrade`] asks for one (agent), [`grant`] gives
+//!   one (gateway).
 //! - [`Transport`]: the seam. Any ordered byte stream that lasts for a while will do.
 //! - [`Line`]: one byte stream over a row of transports, each going on where the one before broke. It finds dead peers.
 //! - [`Mux`]: many independent [`Stream`]s with a window each, over one line.
@@ -19,8 +21,11 @@ mod error;
 mod line;
 mod message;
 mod mux;
+mod pace;
 mod pipe;
+mod read_ahead;
 mod stream;
+mod upgrade;
 mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,10 +38,12 @@ pub use line::{Line, LineHandle, LineState};
 pub use message::{read_message, write_message};
 pub use mux::{Mux, MuxConfig};
 pub use pipe::{Hold, PipeEnd, PipeOptions, pipe, pipe_holding};
+pub use read_ahead::ReadAhead;
 pub use stream::Stream;
-#[cfg(feature = "tungstenite")]
-pub use websocket::tungstenite_config;
-pub use websocket::{BinaryMessage, MAX_WEBSOCKET_MESSAGE, Payload, WebSocketBytes};
+#[cfg(feature = "hyper")]
+pub use upgrade::{Granted, grant};
+pub use upgrade::{upgrade, websocket_accept};
+pub use websocket::{MAX_WEBSOCKET_MESSAGE, WebSocketBytes, WebSocketEnd};
 
 /// What a [`Line`] runs over: an ordered byte stream. Its loss costs a redial and no byte.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}

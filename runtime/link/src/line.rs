@@ -1,17 +1,19 @@
 //! The resumable pipe as I/O: one byte stream that outlives the connections beneath it.
 
 use std::future::Future;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use std::{fmt, io};
 
-use proto_tunnel::{Endpoint, ResumeConfig, ResumeStats, Verdict};
+use proto_tunnel::{Endpoint, MAX_FRAME_PAYLOAD, ResumeConfig, ResumeStats, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::pace::Pace;
 use crate::{Error, Transport};
 
 /// Piece in which input is taken while nobody reads, to find acknowledgements in it.
@@ -43,6 +45,7 @@ pub struct Line {
 pub struct LineHandle {
     inner: Arc<Mutex<Inner>>,
     state: watch::Sender<LineState>,
+    pace: Arc<Pace>,
 }
 
 struct Inner {
@@ -50,6 +53,9 @@ struct Inner {
     transport: Option<Box<dyn Transport>>,
     attached: u64,
     needs_flush: bool,
+    /// The transport took no more when it was asked last.
+    is_blocked: bool,
+    pace: Arc<Pace>,
     ended: Option<String>,
     waker: Option<Waker>,
     state: watch::Sender<LineState>,
@@ -77,11 +83,14 @@ impl Line {
     pub fn new(config: ResumeConfig) -> (Self, LineHandle) {
         let now = Instant::now();
         let state = watch::Sender::new(LineState::Detached);
+        let pace = Arc::new(Pace::default());
         let inner = Inner {
             pipe: Endpoint::new(config, now.into_std()),
             transport: None,
             attached: 0,
             needs_flush: false,
+            is_blocked: false,
+            pace: Arc::clone(&pace),
             ended: None,
             waker: None,
             state: state.clone(),
@@ -90,6 +99,7 @@ impl Line {
         let handle = LineHandle {
             inner: Arc::new(Mutex::new(inner)),
             state,
+            pace,
         };
         let line = Self {
             handle: handle.clone(),
@@ -134,6 +144,8 @@ impl LineHandle {
         inner.pipe.attach(peer_consumed, now)?;
         inner.transport = Some(Box::new(transport));
         inner.needs_flush = false;
+        inner.is_blocked = false;
+        inner.pace.forget();
         inner.attached += 1;
         let attached = inner.attached;
         inner.state.send_replace(LineState::Attached(attached));
@@ -196,6 +208,11 @@ impl LineHandle {
     #[must_use]
     pub fn stats(&self) -> ResumeStats {
         self.inner().pipe.stats()
+    }
+
+    /// How much may go in one piece.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// Hands everything written so far to the system: see [`Line`]'s `poll_flush`.
@@ -276,17 +293,46 @@ impl Inner {
         let Some(transport) = &mut self.transport else {
             return;
         };
-        while let Some(bytes) = self.pipe.poll_transmit() {
-            match Pin::new(&mut *transport).poll_write(cx, bytes) {
+        while let Some(pieces) = self.pipe.poll_transmit() {
+            let slices = pieces.map(IoSlice::new);
+            match Pin::new(&mut *transport).poll_write_vectored(cx, &slices) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.pipe.transmitted(n);
                     self.needs_flush = true;
+                    self.is_blocked = false;
+                    self.pace.note_sent(n);
                 }
                 Poll::Ready(Ok(_)) => return self.lose("it was closed"),
                 Poll::Ready(Err(error)) => return self.lose(&error.to_string()),
-                Poll::Pending => return,
+                Poll::Pending => {
+                    self.is_blocked = true;
+                    self.pace.note_blocked();
+                    return;
+                }
             }
         }
+    }
+
+    /// The same for what should not wait for more, or is enough to go.
+    fn transmit_due(&mut self, cx: &mut Context<'_>) {
+        if self.pipe.is_urgent() || self.pipe.unsent() >= MAX_FRAME_PAYLOAD {
+            self.transmit(cx);
+        }
+    }
+
+    /// Bytes that may be written now. What waits for the transport lies before whatever another stream may have to say,
+    /// so it is kept short.
+    fn room(&self) -> usize {
+        let room = self.pipe.room();
+        if self.transport.is_none() {
+            return room;
+        }
+        let most = if self.is_blocked {
+            2 * self.pace.piece()
+        } else {
+            MAX_FRAME_PAYLOAD
+        };
+        room.min(most.saturating_sub(self.pipe.unsent()))
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
@@ -352,7 +398,7 @@ impl Line {
             let due = {
                 let mut inner = self.handle.inner();
                 inner.keep_time()?;
-                inner.transmit(cx);
+                inner.transmit_due(cx);
                 Instant::from_std(inner.pipe.poll_timeout())
             };
             // A later time than what is set is found out when that comes; setting it costs more than looking once.
@@ -385,7 +431,7 @@ impl AsyncRead for Line {
                 if inner.pipe.readable() > 0 {
                     let n = inner.pipe.read(buf.initialize_unfilled(), now);
                     buf.advance(n);
-                    inner.transmit(cx);
+                    inner.transmit_due(cx);
                     return Poll::Ready(Ok(()));
                 }
                 if inner.pipe.read_end(now) {
@@ -395,7 +441,7 @@ impl AsyncRead for Line {
                 let before = buf.filled().len();
                 let came = inner.take_in(cx, Some(buf))?;
                 if buf.filled().len() > before {
-                    inner.transmit(cx);
+                    inner.transmit_due(cx);
                     return Poll::Ready(Ok(()));
                 }
                 if !came {
@@ -419,13 +465,17 @@ impl AsyncWrite for Line {
             let mut inner = this.handle.inner();
             loop {
                 inner.failure()?;
-                let n = inner.pipe.write(buf);
+                let room = inner.room().min(buf.len());
+                let n = inner.pipe.write(buf.get(..room).unwrap_or_default());
                 if n > 0 || buf.is_empty() {
-                    inner.transmit(cx);
+                    inner.transmit_due(cx);
                     return Poll::Ready(Ok(n));
                 }
                 inner.remember(cx);
                 inner.flush(cx);
+                if inner.room() > 0 {
+                    continue;
+                }
                 // The acknowledgement that makes room may stand behind data that nobody reads at the moment.
                 if !inner.take_in(cx, None)? {
                     break;

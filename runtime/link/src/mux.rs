@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::counters::Counted;
+use crate::pace::MAX_PIECE;
 use crate::{Error, Flow, Line, LineHandle, Stream};
 
-/// Largest multiplexer frame: 16 KiB hold a slow uplink (1 Mbit/s) for 130 ms, so pings and other streams get
-/// between the frames of a busy one.
-pub(crate) const SPLIT: usize = 16 << 10;
+/// Largest multiplexer frame. Streams make smaller ones where the line is slow, see [`crate::pace::Pace`].
+pub(crate) const SPLIT: usize = MAX_PIECE;
 
 /// Longest a polite end may take before the transport is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -257,9 +257,10 @@ impl Driver {
                 Poll::Ready(Some(Ok(stream))) => {
                     // Without a slot the stream is dropped here, which resets it.
                     if let Ok(permit) = Arc::clone(&self.accept_slots).try_acquire_owned() {
+                        let pace = Arc::clone(self.line.pace());
                         let _ = self
                             .accepted
-                            .try_send(Box::new(Stream::new(stream, permit)));
+                            .try_send(Box::new(Stream::new(stream, pace, permit)));
                     }
                     continue;
                 }
@@ -278,7 +279,8 @@ impl Driver {
             }
             match self.connection.poll_new_outbound(cx) {
                 Poll::Ready(Ok(stream)) => {
-                    let _ = reply.send(Stream::new(stream, permit));
+                    let pace = Arc::clone(self.line.pace());
+                    let _ = reply.send(Stream::new(stream, pace, permit));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {

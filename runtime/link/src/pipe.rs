@@ -13,8 +13,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Flow, LineHandle, LineState};
 
-/// Bytes copied at once in each direction: one multiplexer frame.
-const BUFFER: usize = crate::mux::SPLIT;
+/// Most bytes copied at once in each direction: one multiplexer frame.
+const MAX_BUFFER: usize = crate::mux::SPLIT;
+/// What it begins with: most directions carry RTSP commands, and small cameras have little memory.
+const FIRST_BUFFER: usize = 4 << 10;
+/// By how much it grows each time that it was filled.
+const GROWTH: usize = 4;
 
 /// When a silent pair of connections is given up.
 #[derive(Clone, Copy, Debug)]
@@ -160,8 +164,10 @@ async fn changed(state: &mut Option<watch::Receiver<LineState>>) {
 
 /// One direction: a buffer, and behind it, during an outage, what did not fit.
 struct OneWay<'a> {
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     filled: std::ops::Range<usize>,
+    /// The last read took all that there was room for.
+    was_full: bool,
     /// Older than the buffer's bytes.
     held: VecDeque<u8>,
     hold: Option<&'a Hold>,
@@ -173,8 +179,9 @@ struct OneWay<'a> {
 impl<'a> OneWay<'a> {
     fn new(hold: Option<&'a Hold>) -> Self {
         Self {
-            buffer: vec![0; BUFFER].into(),
+            buffer: vec![0; FIRST_BUFFER],
             filled: 0..0,
+            was_full: false,
             held: VecDeque::new(),
             hold,
             has_ended: false,
@@ -265,12 +272,16 @@ impl<'a> OneWay<'a> {
             self.held
                 .extend(self.buffer.get(self.filled.clone()).unwrap_or_default());
         }
+        if self.was_full && self.buffer.len() < MAX_BUFFER {
+            self.buffer = vec![0; (GROWTH * self.buffer.len()).min(MAX_BUFFER)];
+        }
         self.filled = 0..0;
         let mut buffer = ReadBuf::new(&mut self.buffer);
         match Pin::new(from).poll_read(cx, &mut buffer)? {
             Poll::Pending => Ok(false),
             Poll::Ready(()) => {
                 self.filled = 0..buffer.filled().len();
+                self.was_full = buffer.remaining() == 0;
                 self.has_ended = self.filled.is_empty();
                 Ok(true)
             }

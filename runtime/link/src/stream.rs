@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::{fmt, io};
 
@@ -6,8 +7,8 @@ use futures_util::io::{AsyncRead as _, AsyncWrite as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Most bytes in one chunk: with its header it is exactly one multiplexer frame.
-const MAX_CHUNK: usize = crate::mux::SPLIT - CHUNK_HEADER;
+use crate::pace::Pace;
+
 const CHUNK_HEADER: usize = 2;
 
 /// One stream of a [`crate::Mux`]: bytes both ways, each direction ended on its own.
@@ -16,11 +17,12 @@ const CHUNK_HEADER: usize = 2;
 /// that has not been ended both ways *resets* it: the peer's reads and writes fail with `ConnectionReset`, also
 /// after a shutdown. A stream whose session breaks fails likewise and never looks complete.
 ///
-/// Bytes travel in chunks of a two-byte length and up to `MAX_CHUNK` bytes; length zero is the end. The
-/// multiplexer has an end-of-stream mark of its own, but after it was sent no reset can follow any more
+/// Bytes travel in chunks of a two-byte length and as many bytes, at most one multiplexer frame together; length zero
+/// is the end. The multiplexer has an end-of-stream mark of its own, but after it was sent no reset can follow any more
 /// (a viewer that closes both ways would leave the camera talking to nobody), and a reset reads like an end.
 pub struct Stream {
     inner: yamux::Stream,
+    pace: Arc<Pace>,
     /// A chunk that the window had no room for. Empty or being sent.
     pending: Vec<u8>,
     pending_at: usize,
@@ -45,9 +47,10 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(inner: yamux::Stream, permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(inner: yamux::Stream, pace: Arc<Pace>, permit: OwnedSemaphorePermit) -> Self {
         Self {
             inner,
+            pace,
             pending: Vec::new(),
             pending_at: 0,
             writer: None,
@@ -143,7 +146,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Ok(0));
         }
         ready!(this.poll_written(cx))?;
-        let n = buf.len().min(MAX_CHUNK);
+        let n = buf.len().min(this.pace.piece() - CHUNK_HEADER);
         this.pending
             .extend_from_slice(&u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes());
         this.pending.extend_from_slice(&buf[..n]);

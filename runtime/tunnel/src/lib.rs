@@ -7,13 +7,10 @@
 //! For the HTTP server, at `/agent`:
 //!
 //! ```ignore
-//! async fn agent(upgrade: WebSocketUpgrade, ConnectInfo(peer): ConnectInfo<SocketAddr>, State(gateway): State<Gateway>)
-//!     -> Response
-//! {
-//!     WebSocketBytes::limit(upgrade).on_upgrade(move |socket| async move {
-//!         let _ = gateway.accept(WebSocketBytes::from_axum(socket), peer).await; // reports its ends by itself
-//!     })
-//! }
+//! let (answer, granted) = link::grant(&mut request)?;
+//! tokio::spawn(async move {
+//!     let _ = gateway.accept(granted.websocket::<TlsSocket>().await?, peer).await; // reports its ends by itself
+//! });
 //! ```
 #![warn(missing_docs)]
 

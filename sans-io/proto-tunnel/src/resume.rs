@@ -25,8 +25,9 @@ use crate::{Beat, Error, Heartbeat, HeartbeatConfig};
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEADER: usize = 9;
-/// Largest payload of a data frame: with its header it fills one WebSocket message of 32 KiB.
-pub const MAX_FRAME_PAYLOAD: usize = (32 << 10) - FRAME_HEADER;
+/// Largest payload of a data frame: with its header and that of a WebSocket message it fills four TLS records, which is
+/// what TLS takes at once.
+pub const MAX_FRAME_PAYLOAD: usize = (64 << 10) - 14 - FRAME_HEADER;
 /// Most bytes that a peer may have under way unacknowledged. Ours send less; more is no peer of ours.
 pub const MAX_WINDOW: usize = 4 << 20;
 
@@ -36,8 +37,8 @@ const PING: u8 = 3;
 const PONG: u8 = 4;
 const END: u8 = 5;
 
-/// Taken bytes that are acknowledged at once: an eighth of the usual window, so that a sender never waits for them.
-const ACK_EVERY: u64 = 128 << 10;
+/// Taken bytes that are acknowledged at once: a quarter of the usual window, so that a sender never waits for them.
+const ACK_EVERY: u64 = 256 << 10;
 /// How long less than that may wait, in the hope of more.
 const ACK_DELAY: Duration = Duration::from_millis(100);
 /// A buffer above this is given back when it is empty.
@@ -409,20 +410,42 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The bytes to hand to the connection next, if there are any; then say how many it took.
-    pub fn poll_transmit(&mut self) -> Option<&[u8]> {
+    /// Bytes that were written and not handed to this connection yet.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        let sent = usize::try_from(self.cursor.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.kept.len().saturating_sub(sent)
+    }
+
+    /// Whether something is due that should not wait for more to go with it: the rest of a frame, an acknowledgement, a
+    /// sign of life.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| {
+            connection.ack_now
+                || connection.ping_due.is_some()
+                || connection.pong_due.is_some()
+                || connection.sending_at < FRAME_HEADER
+                || connection.sending_payload > 0
+        })
+    }
+
+    /// The frame to hand to the connection next, if there is one, in pieces of which any may be empty; then say how many
+    /// bytes it took.
+    pub fn poll_transmit(&mut self) -> Option<[&[u8]; 3]> {
         self.prepare()?;
         let connection = self.connection.as_ref()?;
-        if connection.sending_at < FRAME_HEADER {
-            return connection.sending.get(connection.sending_at..);
-        }
-        let from = usize::try_from(self.cursor - self.base).ok()?;
+        let header = connection.sending.get(connection.sending_at..)?;
+        let from = usize::try_from(self.cursor.saturating_sub(self.base)).ok()?;
+        let due = connection.sending_payload;
         let (front, back) = self.kept.as_slices();
-        let run = match front.get(from..) {
-            Some(run) if !run.is_empty() => run,
-            _ => back.get(from.saturating_sub(front.len())..)?,
-        };
-        run.get(..connection.sending_payload.min(run.len()))
+        let first = front.get(from..).unwrap_or_default();
+        let first = first.get(..due.min(first.len()))?;
+        let second = back
+            .get(from.saturating_sub(front.len())..)
+            .unwrap_or_default();
+        let second = second.get(..(due - first.len()).min(second.len()))?;
+        Some([header, first, second])
     }
 
     /// The connection took `n` of the bytes that [`Self::poll_transmit`] gave.
@@ -431,12 +454,11 @@ impl Endpoint {
             return;
         };
         connection.sent += n as u64;
-        if connection.sending_at < FRAME_HEADER {
-            connection.sending_at = (connection.sending_at + n).min(FRAME_HEADER);
-            return;
-        }
-        connection.sending_payload = connection.sending_payload.saturating_sub(n);
-        self.cursor += n as u64;
+        let header = n.min(FRAME_HEADER - connection.sending_at);
+        connection.sending_at += header;
+        let payload = (n - header).min(connection.sending_payload);
+        connection.sending_payload -= payload;
+        self.cursor += payload as u64;
         self.furthest = self.furthest.max(self.cursor);
     }
 

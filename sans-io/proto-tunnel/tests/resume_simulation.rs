@@ -395,9 +395,13 @@ impl Run {
         };
         let mut budget = self.dice.below(8_000) as usize;
         let mut out = Vec::new();
-        while let Some(bytes) = side.pipe.poll_transmit() {
-            let took = bytes.len().min(budget);
-            out.extend_from_slice(&bytes[..took]);
+        while let Some(pieces) = side.pipe.poll_transmit() {
+            let before = out.len();
+            for piece in pieces {
+                let room = budget - (out.len() - before);
+                out.extend_from_slice(&piece[..room.min(piece.len())]);
+            }
+            let took = out.len() - before;
             side.pipe.transmitted(took);
             budget -= took;
             if budget == 0 {

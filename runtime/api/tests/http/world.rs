@@ -8,7 +8,6 @@ use std::time::Duration;
 use api::{
     Addresses, Agents, AppState, CameraInfo, Limits, Parts, Readiness, Settings, SettingsError,
 };
-use axum::extract::ws::WebSocket;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hub::{Hub, StreamName};
@@ -76,9 +75,15 @@ impl Agents for OneAgent {
         }]
     }
 
-    fn accept(&self, mut socket: WebSocket, peer: SocketAddr) -> BoxFuture<'static, ()> {
+    fn accept(
+        &self,
+        mut transport: Box<dyn link::Transport>,
+        peer: SocketAddr,
+    ) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let _ = socket.send(format!("hello {}", peer.ip()).into()).await;
+            let hello = format!("hello {}", peer.ip());
+            let _ = transport.write_all(hello.as_bytes()).await;
+            let _ = transport.shutdown().await;
         })
     }
 

@@ -11,18 +11,19 @@ use std::time::Duration;
 
 use agent::{Agent, AgentConfig, AllowList};
 use axum::Router;
-use axum::extract::ws::WebSocketUpgrade;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::routing::get;
 use dialer::Target;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use link::WebSocketBytes;
 use proto_tunnel::{HeartbeatConfig, Hello, JoinCode, Message, Secret, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tunnel::{Gateway, GatewayConfig, Identity};
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -215,15 +216,14 @@ async fn open_door(listener: TcpListener, identity: Identity, gateway: Gateway) 
             let (sessions, mut running) = tokio::sync::mpsc::channel::<JoinHandle<()>>(1);
             let router = Router::new().route(
                 "/agent",
-                get(move |upgrade: WebSocketUpgrade| async move {
-                    WebSocketBytes::limit(upgrade).on_upgrade(move |socket| async move {
-                        let session = tokio::spawn(async move {
-                            let _ = gateway
-                                .accept(WebSocketBytes::from_axum(socket), peer)
-                                .await;
-                        });
-                        let _ = sessions.send(session).await;
-                    })
+                get(move |mut request: Request| async move {
+                    let (answer, granted) = link::grant(&mut request).unwrap();
+                    let session = tokio::spawn(async move {
+                        let socket = granted.websocket::<TlsStream<TcpStream>>().await;
+                        let _ = gateway.accept(socket.unwrap(), peer).await;
+                    });
+                    let _ = sessions.send(session).await;
+                    answer.map(|()| Body::empty())
                 }),
             );
             let Ok(Ok(stream)) =
