@@ -241,17 +241,17 @@ impl Ends {
 
     fn bulk_once(&mut self, part: &str, running: &Running, window: Duration) -> Result<Bulk> {
         let processes = running.processes();
-        let look = |ends: &Self| -> Result<(Cost, Cost, f64)> {
+        let look = |ends: &Self| -> Result<(Cost, f64, f64)> {
             let tunnel = Cost::sum(&processes)?;
-            Ok((tunnel, ends.process.cost()?, machine_busy()?))
+            Ok((tunnel, ends.process.cost()?.ticks(), machine_busy()?))
         };
         let before = look(self)?;
         let found = self.ask(part, running, window.as_secs_f64())?;
         let after = look(self)?;
         let bytes = found["bytes"].as_f64().unwrap_or(0.0);
         let seconds = found["seconds"].as_f64().unwrap_or(f64::NAN);
-        let spent = after.0.since(&before.0);
-        let others = after.2 - before.2 - spent - after.1.since(&before.1);
+        let spent = after.0.since(&before.0).all;
+        let others = after.2 - before.2 - spent - (after.1 - before.1);
         Ok(Bulk {
             gbit_per_second: bytes * 8e-9 / seconds,
             seconds_per_gigabyte: spent / (bytes * 1e-9),
