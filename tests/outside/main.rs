@@ -25,6 +25,7 @@ mod passthrough;
 mod pixels;
 mod reolink;
 mod reolink_agent;
+mod reolink_browser;
 mod reolink_clients;
 mod stalled;
 mod viewers;

@@ -1,6 +1,6 @@
 //! Headless Chromium, driven through its DevTools protocol.
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,18 @@ impl Browser {
 
     /// Starts it and opens `url` in a window of a usual size.
     pub fn open(url: &str) -> Self {
+        Self::open_with(url, &[])
+    }
+
+    /// The same with a microphone, which hears this WAV file again and again.
+    pub fn open_hearing(url: &str, file: &Path) -> Self {
+        let file = format!("--use-file-for-fake-audio-capture={}", file.display());
+        let device = "--use-fake-device-for-media-stream";
+        // Whoever is asked for the microphone says yes.
+        Self::open_with(url, &[device, "--use-fake-ui-for-media-stream", &file])
+    }
+
+    fn open_with(url: &str, more: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromium");
         command.args([
@@ -47,6 +59,7 @@ impl Browser {
             "--window-size=1280,900",
             "--hide-scrollbars",
         ]);
+        command.args(more);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.arg("about:blank");
         let mut process = Running::start("chromium", &mut command);

@@ -131,7 +131,7 @@ impl Gateway {
     }
 
     /// Asks its API for a change.
-    pub fn change(&self, method: &str, path: &str, body: &str) -> http::Answer {
+    pub fn change(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> http::Answer {
         let within = Duration::from_secs(45);
         http::send(&self.host, self.http, (method, path), body, within).unwrap()
     }

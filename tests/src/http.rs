@@ -39,21 +39,23 @@ pub fn request(host: &Host, address: SocketAddr, path: &str) -> io::Result<Answe
     read_answer(&mut BufReader::new(stream))
 }
 
-/// Sends `body` as JSON with `method`, waiting up to `within` for the answer.
+/// Sends `body` as JSON (whatever it is) with `method`, waiting up to `within` for the answer.
 pub fn send(
     host: &Host,
     address: SocketAddr,
     (method, path): (&str, &str),
-    body: &str,
+    body: impl AsRef<[u8]>,
     within: Duration,
 ) -> io::Result<Answer> {
+    let body = body.as_ref();
     let mut stream = host.connect(address)?;
     stream.set_read_timeout(Some(within))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     )?;
+    stream.write_all(body)?;
     read_answer(&mut BufReader::new(stream))
 }
 

@@ -626,6 +626,10 @@ pub(crate) struct SimulateReolink {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) walks: u64,
 
+    /// Write what is said through the speaker into this WAV file: the last ten seconds of it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) heard: Option<PathBuf>,
+
     /// Misbehave: hang, cut, junk or slow=BYTES_PER_SECOND, then perhaps @SECONDS after a stream began.
     #[arg(long, value_name = "FAULT")]
     pub(crate) fault: Option<String>,

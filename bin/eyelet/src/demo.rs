@@ -1,4 +1,4 @@
-//! `eyelet demo`: a gateway, and a house behind NAT with two cameras and an agent, all in this process;
+//! `eyelet demo`: a gateway, and a house behind NAT with four cameras and an agent, all in this process;
 //! beside them two A9 cameras that call this gateway as their cloud.
 //!
 //! The house's network is in memory: its cameras have no port on this machine, so the only way to
@@ -6,13 +6,16 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use agent::{Agent, AgentConfig, AllowList};
 use anyhow::Context;
 use config::Config;
 use dialer::{BoxIo, Dialer, Target};
 use futures_util::future::BoxFuture;
-use sim_cameras::{A9Camera, A9Profile, Esp32, Esp32Camera, Esp32Port, RtspCamera};
+use sim_cameras::{
+    A9Camera, A9Profile, Esp32, Esp32Camera, Esp32Port, ReolinkCamera, ReolinkConfig, RtspCamera,
+};
 use sim_net::House;
 use tokio_util::sync::CancellationToken;
 use tunnel::Gateway;
@@ -29,7 +32,10 @@ const MINI: &str = "0800c00DE001";
 /// One that it does not, to show how a new camera appears.
 const STRANGER: &str = "0800c00DE002";
 
-/// The login of the simulated H.264 camera, to show where one goes.
+/// A person walks past the Reolink camera so often, which its events tell.
+const WALKS: Duration = Duration::from_secs(30);
+
+/// The login of the simulated H.264 cameras, to show where one goes.
 const LOGIN: (&str, &str) = ("admin", "demo");
 
 pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
@@ -45,6 +51,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
          \x20 porch: {{ source: \"rtsp://{user}:{password}@192.168.1.10/stream1\", via: {AGENT} }}\n\
          \x20 yard: {{ source: \"rtsp://192.168.1.11/stream1\", via: {AGENT} }}\n\
          \x20 desk: {{ source: \"mjpeg+http://192.168.1.12:81/stream\", via: {AGENT}, control: \"http://192.168.1.12\" }}\n\
+         \x20 garage: {{ source: \"reolink://{user}:{password}@192.168.1.13\", via: {AGENT} }}\n\
          \x20 mini: a9://{MINI}\n\
          a9: {{ http: \"127.0.0.1:0\", tcp: \"127.0.0.1:0\", udp: \"127.0.0.1:0\", mqtt: \"127.0.0.1:0\" }}\n\
          forwards:\n\
@@ -76,6 +83,17 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
             async move { drop(camera.serve_connection(connection, what).await) }
         });
     }
+    let garage = ReolinkCamera::new(ReolinkConfig {
+        user: user.to_owned(),
+        password: password.to_owned(),
+        walks: Some(WALKS),
+        ..ReolinkConfig::default()
+    });
+    let walks = tokio::spawn(garage.clone().live());
+    house.serve("192.168.1.13", 9000, move |connection| {
+        let camera = garage.clone();
+        async move { drop(camera.serve_connection(connection).await) }
+    });
     let code = Gateway::add_agent(
         &gateway.store,
         &gateway.identity,
@@ -89,6 +107,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
         Target::new("192.168.1.11", 554),
         Target::new("192.168.1.12", 80),
         Target::new("192.168.1.12", 81),
+        Target::new("192.168.1.13", 9000),
     ]);
     agent.dialer = std::sync::Arc::new(Inside(house));
     let mut a9 = tokio::task::JoinSet::new();
@@ -109,6 +128,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
     running::asked_to_end().await?;
     end.cancel();
     a9.shutdown().await;
+    walks.abort();
     agent.await??;
     gateway.stop().await;
     Ok(())
@@ -118,12 +138,13 @@ fn welcome(gateway: &Running, forward: SocketAddr) -> String {
     let Running { http, rtsp, .. } = gateway;
     let (user, password) = LOGIN;
     format!(
-        "Eyelet demo: three cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\
+        "Eyelet demo: four cameras in a simulated house behind NAT; an agent in it dials out to this gateway.\n\
          Two A9 cameras take this gateway for their vendor's cloud; one of them waits on the dashboard to be accepted.\n\n\
          Dashboard    http://{http}/\n\
          H.264 camera rtsp://{rtsp}/porch\n\
          JPEG camera  rtsp://{rtsp}/yard\n\
          ESP32-CAM    rtsp://{rtsp}/desk\n\
+         Reolink      rtsp://{rtsp}/garage\n\
          A9 camera    rtsp://{rtsp}/mini\n\
          Forward      rtsp://{user}:{password}@{forward}/stream1  (the camera itself, its own login)\n\n\
          Try          ffplay -rtsp_transport tcp rtsp://{rtsp}/porch\n\

@@ -23,7 +23,7 @@ const PAGE: Asset = Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 13] = [
+const ASSETS: [Asset; 15] = [
     Asset {
         name: "a9.js",
         content_type: SCRIPT,
@@ -55,6 +55,11 @@ const ASSETS: [Asset; 13] = [
         bytes: include_bytes!("../web/dom.js"),
     },
     Asset {
+        name: "microphone.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/microphone.js"),
+    },
+    Asset {
         name: "picture.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../web/picture.js"),
@@ -73,6 +78,11 @@ const ASSETS: [Asset; 13] = [
         name: "tables.js",
         content_type: SCRIPT,
         bytes: include_bytes!("../web/tables.js"),
+    },
+    Asset {
+        name: "talk.js",
+        content_type: SCRIPT,
+        bytes: include_bytes!("../web/talk.js"),
     },
     Asset {
         name: "words.js",

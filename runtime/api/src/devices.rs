@@ -21,7 +21,7 @@ use crate::guard::MAX_BODY;
 use crate::problem::Problem;
 use crate::routes::find_camera;
 use crate::view::Moment;
-use crate::{AppState, Peer};
+use crate::{AppState, Peer, talk};
 
 /// How long a request's body may take; it is a line of text.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +41,9 @@ pub trait Controls: Send + Sync {
         command: &str,
         arguments: Value,
     ) -> BoxFuture<'static, Result<Reply, Refusal>>;
+
+    /// Says something through the camera's speaker; gives how long it sounded.
+    fn talk(&self, camera: &str, sound: Sound) -> BoxFuture<'static, Result<Duration, Refusal>>;
 
     /// The camera's events from here on. `wake` keeps the session open for them; without it they
     /// are heard while somebody watches, and of a mains camera always.
@@ -86,6 +89,19 @@ pub struct BatteryStatus {
     pub heard: SystemTime,
 }
 
+/// What is to be said.
+pub enum Sound {
+    /// A WAV file of 16-bit PCM.
+    File(Bytes),
+    /// What a microphone hears meanwhile.
+    Live {
+        /// Samples a second.
+        rate: u32,
+        /// One channel.
+        samples: BoxStream<'static, Vec<i16>>,
+    },
+}
+
 /// What a command gave.
 #[derive(Clone, Debug)]
 pub enum Reply {
@@ -126,7 +142,9 @@ pub(crate) fn routes() -> Router<AppState> {
 /// The routes that change something, without the checks that such ones need.
 pub(crate) fn changes() -> Router<AppState> {
     use axum::routing::post;
-    Router::new().route("/api/v1/cameras/{name}/commands/{command}", post(command))
+    Router::new()
+        .route("/api/v1/cameras/{name}/commands/{command}", post(command))
+        .merge(talk::changes())
 }
 
 /// `GET …/device`
@@ -137,7 +155,7 @@ async fn device(
     Ok(Json(find(&state, &name)?))
 }
 
-fn find(state: &AppState, name: &str) -> Result<DeviceStatus, Problem> {
+pub(crate) fn find(state: &AppState, name: &str) -> Result<DeviceStatus, Problem> {
     let camera = find_camera(state, name)?;
     state.device(name).ok_or_else(|| {
         let detail = format!(

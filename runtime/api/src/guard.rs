@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
+use crate::talk::MAX_SOUND;
 use crate::{AppState, Peer};
 
 /// Longest path with query, in bytes; ours are below 300.
@@ -72,9 +73,12 @@ fn judge(state: &AppState, request: &Request) -> Result<(), Problem> {
     let body = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
-    if body.is_some_and(|len| len > MAX_BODY) || headers.contains_key(header::TRANSFER_ENCODING) {
+    // The one that takes a file reads it only after its own checks.
+    let is_sound = request.method() == Method::POST && request.uri().path().ends_with("/talk");
+    let max = if is_sound { MAX_SOUND } else { MAX_BODY };
+    if body.is_some_and(|len| len > max) || headers.contains_key(header::TRANSFER_ENCODING) {
         let detail =
-            format!("no request body of more than {MAX_BODY} bytes or of unknown length is taken");
+            format!("no request body of more than {max} bytes or of unknown length is taken");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     if *request.method() == Method::TRACE || *request.method() == Method::CONNECT {

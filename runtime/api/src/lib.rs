@@ -22,10 +22,11 @@ mod settings;
 mod state;
 mod stills;
 mod takeover;
+mod talk;
 mod view;
 mod viewing;
 
-pub use devices::{BatteryStatus, Controls, DeviceEvent, DeviceStatus, Refusal, Reply};
+pub use devices::{BatteryStatus, Controls, DeviceEvent, DeviceStatus, Refusal, Reply, Sound};
 pub use fleet::{Agents, Fleet};
 pub use listener::{
     HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,

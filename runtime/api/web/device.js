@@ -1,6 +1,7 @@
 // The device behind a camera: its battery, and a button for each thing that it can do.
 
 import { each, h, toast } from "./dom.js";
+import { talkButton } from "./talk.js";
 import { number, t } from "./words.js";
 
 // A movement stops by itself after this, so that a lost answer turns no camera for ever.
@@ -26,6 +27,7 @@ const BUTTONS = [
   ["led", "led", { infrared: "off" }, "infrared_off"],
   ["pir", "pir", { switch: "on" }, "pir_on"],
   ["pir", "pir", { switch: "off" }, "pir_off"],
+  ["talk"],
   ["reboot", "reboot", {}, "reboot"],
 ];
 
@@ -49,9 +51,16 @@ export function deviceRows(camera) {
 /** Shows the buttons of what the camera can do, to who may. */
 export function drawDevice(section, list, camera, overview) {
   const can = overview.may_change ? (camera.device?.can ?? []) : [];
-  const buttons = BUTTONS.filter(([ability]) => can.includes(ability));
-  section.hidden = buttons.length === 0;
-  each(list, buttons, ([, , , word]) => word, (button) => makeButton(camera.name, button), () => {});
+  const abilities = [...new Set(BUTTONS.map(([ability]) => ability))].filter((ability) => can.includes(ability));
+  section.hidden = abilities.length === 0;
+  each(list, abilities, (ability) => ability, (ability) => makeGroup(camera.name, ability), () => {});
+}
+
+/** The buttons of one ability stand together. */
+function makeGroup(name, ability) {
+  if (ability === "talk") return talkButton(name);
+  const buttons = BUTTONS.filter(([other]) => other === ability).map((button) => makeButton(name, button));
+  return { node: h("div", { className: "group", role: "group" }, ...buttons) };
 }
 
 function makeButton(name, [, command, body, word]) {
@@ -74,5 +83,5 @@ function makeButton(name, [, command, body, word]) {
       node.disabled = false;
     }
   });
-  return { node };
+  return node;
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use api::{Controls, DeviceEvent, DeviceStatus, Refusal, Reply};
+use api::{Controls, DeviceEvent, DeviceStatus, Refusal, Reply, Sound};
 use drivers::reolink::Device;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::action::Action;
-use super::perform::perform;
+use super::perform::{perform, read_wav};
 use super::status;
 
 /// Devices by camera, each with the camera's channel on it.
@@ -44,6 +45,23 @@ impl Controls for Cameras {
             let action = action.map_err(Refusal::Malformed)?;
             let done = perform(&device, channel, action).await;
             done.map_err(|error| Refusal::Camera(super::said(&error)))
+        })
+    }
+
+    fn talk(&self, camera: &str, sound: Sound) -> BoxFuture<'static, Result<Duration, Refusal>> {
+        let found = self.0.get(camera).cloned();
+        Box::pin(async move {
+            let (device, channel) =
+                found.ok_or_else(|| Refusal::Malformed("no such camera".to_owned()))?;
+            let talked = match sound {
+                Sound::File(bytes) => {
+                    let (samples, rate) =
+                        read_wav(&bytes).map_err(|error| Refusal::Malformed(error.to_string()))?;
+                    device.talk(channel, &samples, rate).await
+                }
+                Sound::Live { rate, samples } => device.talk_live(channel, samples, rate).await,
+            };
+            talked.map_err(|error| Refusal::Camera(error.to_string()))
         })
     }
 
@@ -86,7 +104,7 @@ impl Controls for Cameras {
 }
 
 /// How long to wait before a session for events is opened again.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(15);
+const RETRY: Duration = Duration::from_secs(15);
 
 /// The action of a command's name and arguments.
 fn action(command: &str, arguments: Value) -> Result<Action, String> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,6 +17,9 @@ use crate::running;
 
 /// What a full encryption covers of each media message, as known cameras do.
 const ENCRYPTED_BYTES: u32 = 1024;
+
+/// What is said is looked for so often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(command: &SimulateReolink) -> anyhow::Result<()> {
     let config = camera_config(command)?;
@@ -73,13 +77,49 @@ pub(crate) async fn run(command: &SimulateReolink) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
+    let on_talk = async {
+        match &command.heard {
+            Some(file) => write_down(&camera, file).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
+        written = on_talk => written,
         served = on_tcp => Ok(served?),
         served = on_udp => Ok(served?),
         served = on_servers => Ok(served?),
         lived = camera.clone().live() => Ok(lived?),
         ended = running::asked_to_end() => ended,
     }
+}
+
+/// Keeps a file of what is said.
+async fn write_down(camera: &ReolinkCamera, file: &Path) -> anyhow::Result<()> {
+    let mut written = Vec::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let heard = camera.heard();
+        if heard != written {
+            std::fs::write(file, wav(&heard))
+                .with_context(|| format!("{} cannot be written", file.display()))?;
+            written = heard;
+        }
+    }
+}
+
+/// A WAV file: 16 kHz, 16 bits, one channel.
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let len = u32::try_from(samples.len() * 2).unwrap_or(u32::MAX - 36);
+    let mut wav = Vec::with_capacity(44 + samples.len() * 2);
+    wav.extend(b"RIFF");
+    wav.extend((len + 36).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(16_000_u32.to_le_bytes());
+    wav.extend(32_000_u32.to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend(len.to_le_bytes());
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
 }
 
 fn camera_config(command: &SimulateReolink) -> anyhow::Result<ReolinkConfig> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use proto_baichuan::{Answer, Command, Error, StreamKind, TalkConfig, TalkEncoder};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::care::Cause;
 use super::device::{Device, Order, User};
@@ -18,6 +20,12 @@ const TALK_LEAD: Duration = Duration::from_millis(150);
 
 /// What is waited after the last sound before the speaker is closed.
 const TALK_TAIL: Duration = Duration::from_millis(100);
+
+/// Sound that pauses for longer has ended.
+pub const MAX_SILENCE: Duration = Duration::from_secs(5);
+
+/// Samples handed on at a time.
+const PIECE: usize = 4_096;
 
 /// Longest talk; who wants more talks again.
 const MAX_TALK: Duration = Duration::from_secs(600);
@@ -73,6 +81,23 @@ impl Device {
         samples: &[i16],
         rate: u32,
     ) -> Result<Duration, DriverError> {
+        let pieces: Vec<Vec<i16>> = samples.chunks(PIECE).map(<[i16]>::to_vec).collect();
+        let sound = futures_util::stream::iter(pieces).boxed();
+        self.talk_live(channel, sound, rate).await
+    }
+
+    /// Plays sound (mono, at `rate` samples a second) through the camera's speaker while it is
+    /// made, until it ends or pauses for [`MAX_SILENCE`]. What comes faster than it sounds waits
+    /// in the stream.
+    ///
+    /// # Errors
+    /// That it cannot be reached, or has no speaker, or somebody else talks.
+    pub async fn talk_live(
+        self: &Arc<Self>,
+        channel: u8,
+        sound: BoxStream<'static, Vec<i16>>,
+        rate: u32,
+    ) -> Result<Duration, DriverError> {
         let talk = async {
             let user = self.join(Cause::Talk)?;
             let Answer::TalkAbility(ability) =
@@ -85,19 +110,34 @@ impl Device {
                     "its speaker takes no ADPCM, the one form of sound that is known".to_owned(),
                 ));
             };
-            let samples = resample(samples, rate, config.format.sample_rate);
-            let talked = speak(
-                &user,
-                &config,
-                &samples,
-                TalkEncoder::new(&config.format, self.nibbles),
-            )
-            .await;
-            // Whatever happened: an open speaker is closed to everybody else.
-            let _ = tell(&user, Command::StopTalk { channel }).await;
+            // Whatever happens, cancelling included: an open speaker is closed to everybody else.
+            let mut closing = Closing(Some((user, channel)));
+            let Some((user, _)) = &closing.0 else {
+                return Err(Outage::Closed("the talk ended".to_owned()));
+            };
+            let encoder = TalkEncoder::new(&config.format, self.nibbles);
+            let resampler = Resampler::new(rate, config.format.sample_rate);
+            let talked = speak(user, &config, sound, resampler, encoder).await;
+            let _ = tell(user, Command::StopTalk { channel }).await;
+            closing.0 = None;
             talked
         };
         talk.await.map_err(Outage::into_error)
+    }
+}
+
+/// Closes the speaker of a talk that was given up in the middle.
+struct Closing(Option<(User, u8)>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let (Some((user, channel)), Ok(runtime)) =
+            (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move {
+                let _ = tell(&user, Command::StopTalk { channel }).await;
+            });
+        }
     }
 }
 
@@ -129,9 +169,41 @@ async fn tell(user: &User, command: Command) -> Result<Answer, Outage> {
 async fn speak(
     user: &User,
     config: &TalkConfig,
-    samples: &[i16],
+    mut sound: BoxStream<'static, Vec<i16>>,
+    mut resampler: Resampler,
     mut encoder: TalkEncoder,
 ) -> Result<Duration, Outage> {
+    let channel = config.channel;
+    open_speaker(user, config).await?;
+    let block = config.format.block_duration();
+    let mut started = Instant::now();
+    let mut sounded = Duration::ZERO;
+    let mut is_over = false;
+    while !is_over && sounded <= MAX_TALK {
+        let packets = match timeout(MAX_SILENCE, sound.next()).await {
+            Ok(Some(samples)) => encoder.push(&resampler.push(&samples)),
+            Ok(None) | Err(_) => {
+                is_over = true;
+                let mut packets = encoder.push(&resampler.finish());
+                packets.extend(encoder.finish());
+                packets
+            }
+        };
+        for packet in packets {
+            // Sound that is made just now may come late: it is not made up for by a burst.
+            started = started.max(Instant::now() - sounded);
+            user.order(Order::Talk { channel, packet }).await?;
+            sounded += block;
+            if let Some(ahead) = sounded.checked_sub(TALK_LEAD) {
+                sleep_until(started + ahead).await;
+            }
+        }
+    }
+    sleep_until(started + sounded + TALK_TAIL).await;
+    Ok(sounded)
+}
+
+async fn open_speaker(user: &User, config: &TalkConfig) -> Result<(), Outage> {
     let channel = config.channel;
     let start = Command::StartTalk(config.clone());
     let mut status = user
@@ -147,68 +219,103 @@ async fn speak(
             .map_or(200, |message| message.status);
     }
     match status {
-        200..=300 => {}
-        STATUS_BUSY => {
-            return Err(Outage::Protocol(
-                "somebody else talks through it: wait, or close the app".to_owned(),
-            ));
-        }
-        status => {
-            return Err(Outage::Protocol(format!(
-                "it did not open its speaker (status {status})"
-            )));
-        }
+        200..=300 => Ok(()),
+        STATUS_BUSY => Err(Outage::Protocol(
+            "somebody else talks through it: wait, or close the app".to_owned(),
+        )),
+        status => Err(Outage::Protocol(format!(
+            "it did not open its speaker (status {status})"
+        ))),
     }
-    let started = Instant::now();
-    let block = config.format.block_duration();
-    let mut packets = encoder.push(samples);
-    packets.extend(encoder.finish());
-    let mut sounded = Duration::ZERO;
-    for packet in packets {
-        user.order(Order::Talk { channel, packet }).await?;
-        sounded += block;
-        if let Some(ahead) = sounded.checked_sub(TALK_LEAD) {
-            tokio::time::sleep_until(started + ahead).await;
-        }
-        if sounded > MAX_TALK {
-            break;
-        }
-    }
-    tokio::time::sleep_until(started + sounded + TALK_TAIL).await;
-    Ok(sounded)
 }
 
 /// Samples at another rate, by straight lines between them: good enough for a voice.
-fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
-    if from == to || from == 0 {
-        return samples.to_vec();
+struct Resampler {
+    from: u64,
+    to: u64,
+    /// Samples that are needed yet; the first of them is number `first`.
+    samples: Vec<i16>,
+    first: u64,
+    /// The next sample to make.
+    next: u64,
+}
+
+impl Resampler {
+    fn new(from: u32, to: u32) -> Self {
+        Self {
+            from: u64::from(from.max(1)),
+            to: u64::from(to.max(1)),
+            samples: Vec::new(),
+            first: 0,
+            next: 0,
+        }
     }
-    let len = samples.len() as u64 * u64::from(to) / u64::from(from);
-    (0..len)
-        .map(|at| {
-            let place = at * u64::from(from);
-            let (left, part) = (place / u64::from(to), place % u64::from(to));
-            let sample = |at: u64| samples.get(at as usize).copied().map_or(0, i64::from);
-            let (first, second) = (
-                sample(left),
-                sample((left + 1).min(samples.len() as u64 - 1)),
-            );
-            (first + (second - first) * part as i64 / i64::from(to)) as i16
-        })
-        .collect()
+
+    /// What can be made with these, too.
+    fn push(&mut self, samples: &[i16]) -> Vec<i16> {
+        self.samples.extend_from_slice(samples);
+        let end = self.first + self.samples.len() as u64;
+        let mut made = Vec::new();
+        while self.next * self.from / self.to + 1 < end {
+            made.push(self.make());
+        }
+        let needed = (self.next * self.from / self.to).saturating_sub(self.first);
+        let needed = (needed as usize).min(self.samples.len());
+        self.samples.drain(..needed);
+        self.first += needed as u64;
+        made
+    }
+
+    /// The rest, up to the end of the last sample.
+    fn finish(&mut self) -> Vec<i16> {
+        let end = (self.first + self.samples.len() as u64) * self.to / self.from;
+        let mut made = Vec::new();
+        while self.next < end {
+            made.push(self.make());
+        }
+        made
+    }
+
+    fn make(&mut self) -> i16 {
+        let place = self.next * self.from;
+        self.next += 1;
+        let (left, part) = (place / self.to, place % self.to);
+        let at = left.saturating_sub(self.first) as usize;
+        let sample = |at: usize| self.samples.get(at).copied().map(i64::from);
+        let first = sample(at).unwrap_or(0);
+        let second = sample(at + 1).unwrap_or(first);
+        (first + (second - first) * part as i64 / self.to as i64) as i16
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn resample(samples: &[i16], from: u32, to: u32, piece: usize) -> Vec<i16> {
+        let mut resampler = Resampler::new(from, to);
+        let mut made = Vec::new();
+        for piece in samples.chunks(piece) {
+            made.extend(resampler.push(piece));
+            assert!(resampler.samples.len() <= piece.len() + 2, "it grows");
+        }
+        made.extend(resampler.finish());
+        made
+    }
+
     #[test]
-    fn sound_at_another_rate_keeps_its_shape_and_length() {
+    fn sound_at_another_rate_keeps_its_shape_and_length_however_it_is_cut() {
         let line: Vec<i16> = (0..800).map(|n| n * 10).collect();
-        let twice = resample(&line, 8_000, 16_000);
-        assert_eq!(twice.len(), 1_600);
-        assert_eq!((twice[100], twice[101]), (500, 505));
-        assert_eq!(resample(&twice, 16_000, 8_000), line);
-        assert_eq!(resample(&[], 8_000, 16_000), []);
+        for piece in [1, 7, 800] {
+            let twice = resample(&line, 8_000, 16_000, piece);
+            assert_eq!(twice.len(), 1_600);
+            assert_eq!((twice[100], twice[101]), (500, 505));
+            assert_eq!(resample(&twice, 16_000, 8_000, piece), line);
+            assert_eq!(resample(&line, 16_000, 16_000, piece), line);
+            let less = resample(&line, 44_100, 16_000, piece);
+            assert_eq!(less, resample(&line, 44_100, 16_000, 800));
+            assert_eq!(less.len(), 290);
+        }
+        assert_eq!(resample(&[], 8_000, 16_000, 1), []);
     }
 }

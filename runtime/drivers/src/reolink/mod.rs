@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 pub use care::Cause;
-pub use commands::Listening;
+pub use commands::{Listening, MAX_SILENCE};
 pub use device::{Device, Devices};
 pub use events::Event;
 pub use facts::Facts;
