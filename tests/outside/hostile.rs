@@ -53,6 +53,32 @@ fn websocket(address: SocketAddr) -> Option<Box<dyn Line>> {
     head.starts_with(b"HTTP/1.1 101").then_some(line)
 }
 
+/// What the agents' door answers at first to an upgrade with one more header.
+fn answer_to(address: SocketAddr, header: &str) -> String {
+    let mut line = encrypted(address);
+    let request = UPGRADE.replacen("\r\n", &format!("\r\n{header}"), 1);
+    line.write_all(request.as_bytes()).unwrap();
+    let mut status = Vec::new();
+    while !status.ends_with(b"\r\n") {
+        let mut byte = [0];
+        line.read_exact(&mut byte).unwrap();
+        status.push(byte[0]);
+    }
+    String::from_utf8(status).unwrap()
+}
+
+#[test]
+fn no_page_gets_through_the_agents_door_not_even_our_own() {
+    let gateway = Gateway::start("");
+    let own = format!("Origin: https://{}\r\n", gateway.http);
+    for origin in [&own, "Origin: https://evil.example\r\n", "Origin: null\r\n"] {
+        let answer = answer_to(gateway.http, origin);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{origin}: {answer}");
+    }
+    let answer = answer_to(gateway.http, "");
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+}
+
 /// Bytes that look random and are the same each time.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;

@@ -12,6 +12,7 @@ use eyelet_tests::camera::{Camera, Model};
 use eyelet_tests::eyelet::{Agent, Gateway};
 use eyelet_tests::lease::{self, Lease};
 use eyelet_tests::players::{self, Transport};
+use eyelet_tests::process::Running;
 use eyelet_tests::rtsp::Viewer;
 use eyelet_tests::tools;
 use eyelet_tests::world::House;
@@ -264,24 +265,22 @@ fn a_viewer_of_a_forward_outlives_a_frozen_agent() {
     });
 }
 
-#[test]
-fn a_camera_that_is_named_by_its_mac_address_is_found_where_it_has_moved() {
+/// A house with a camera in it, if this machine can have them.
+fn house_with_camera() -> Option<(House, Camera)> {
     let is_possible = tools::require(tools::has_namespaces(), "root, iproute2 and nftables")
         && tools::require(tools::has_camera(), "GStreamer's RTSP server and ffmpeg");
-    if !is_possible {
-        return;
-    }
-    let house = House::build();
-    let camera = Camera::start(&house.camera, Model::h264().at("0.0.0.0:554"));
-    let mut cat = house.camera.command("cat");
-    let mac = cat.arg("/sys/class/net/lan/address").output().unwrap();
-    let mac = String::from_utf8(mac.stdout)
-        .unwrap()
-        .trim()
-        .replace(':', "-");
-    let target = format!("{mac}:554");
+    is_possible.then(|| {
+        let house = House::build();
+        let camera = Camera::start(&house.camera, Model::h264().at("0.0.0.0:554"));
+        (house, camera)
+    })
+}
+
+/// Plays the camera that the agent knows as `host`, before and after its address changes.
+fn is_found_where_it_has_moved(house: &House, camera: &Camera, host: &str) {
+    let target = format!("{host}:554");
     let gateway = Gateway::start_in(
-        &house,
+        house,
         &format!(
             "forwards:\n  - {{ listen: \"127.0.0.1:8654\", agent: shed, target: \"{target}\" }}\n"
         ),
@@ -302,5 +301,50 @@ fn a_camera_that_is_named_by_its_mac_address_is_found_where_it_has_moved() {
             "at {address}: {}",
             played.pictures.len()
         );
+        // The gateway is told where it was found.
+        let statistics = gateway.api("/agents/shed/stats");
+        assert_eq!(statistics["camera"]["ip"], address);
+        assert_eq!(statistics["camera"]["auto_detected"], true);
     }
+}
+
+#[test]
+fn a_camera_that_is_named_by_its_mac_address_is_found_where_it_has_moved() {
+    let Some((house, camera)) = house_with_camera() else {
+        return;
+    };
+    let mut cat = house.camera.command("cat");
+    let mac = cat.arg("/sys/class/net/lan/address").output().unwrap();
+    let mac = String::from_utf8(mac.stdout)
+        .unwrap()
+        .trim()
+        .replace(':', "-");
+    is_found_where_it_has_moved(&house, &camera, &mac);
+}
+
+#[test]
+fn a_camera_that_is_named_by_its_onvif_device_id_is_found_where_it_has_moved() {
+    let Some((house, camera)) = house_with_camera() else {
+        return;
+    };
+    let device = "5f3e0a11-77aa-4b1e-9d52-00408cb4c9e1";
+    let answers = |device: &str| {
+        let mut command = house.camera.command(tools::program("eyelet"));
+        command.args([
+            "simulate",
+            "onvif",
+            "--address",
+            "192.168.1.10",
+            "--device",
+            device,
+        ]);
+        let mut responder = Running::start("eyelet simulate onvif", &mut command);
+        responder.wait_for_line("that it answers", Duration::from_secs(20), |line| {
+            line.contains("answers in the network").then_some(())
+        });
+        responder
+    };
+    // Another device in the same machine answers first; it is not the one.
+    let _devices = ["00000000-0000-0000-0000-00000000beef", device].map(answers);
+    is_found_where_it_has_moved(&house, &camera, &format!("onvif-{device}"));
 }

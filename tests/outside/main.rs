@@ -7,6 +7,7 @@
 
 mod a9;
 mod a9_access_point;
+mod bare_site;
 mod browser;
 mod cli;
 mod demo;

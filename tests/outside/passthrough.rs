@@ -1,6 +1,6 @@
 //! The camera itself on the gateway's RTSP port, under its own address and login.
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ fn every_byte_arrives_as_it_was_sent_in_any_pieces_and_a_half_close_is_kept() {
     });
     // Odd on purpose: nothing of it may be tidied up.
     let said = b"OPTIONS   rtsp://CAM:8554/cam/realmonitor?channel=1&subtype=0 RTSP/1.0\r\ncseq:1\r\nX-Odd: \xff\xfe\r\n\r\n$\0\0\x04abcd";
-    let mut viewer = std::net::TcpStream::connect(gateway.rtsp).unwrap();
+    let mut viewer = TcpStream::connect(gateway.rtsp).unwrap();
     for piece in said.chunks(7) {
         viewer.write_all(piece).unwrap();
         viewer.flush().unwrap();
@@ -110,7 +110,7 @@ fn strangers_and_the_slow_do_not_get_through() {
         b"\x16\x03\x01\x02\x00\r\n",
         &[b'x'; 70_000],
     ] {
-        let mut line = std::net::TcpStream::connect(gateway.rtsp).unwrap();
+        let mut line = TcpStream::connect(gateway.rtsp).unwrap();
         line.set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         let _ = line.write_all(junk);
@@ -119,4 +119,47 @@ fn strangers_and_the_slow_do_not_get_through() {
     }
     assert!(listener.accept().is_err(), "junk reached the camera");
     let _: SocketAddr = gateway.rtsp;
+}
+
+#[test]
+fn questions_that_name_nobody_are_answered_four_times_and_then_the_connection_is_ours() {
+    let camera = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (gateway, _agent) = through_to(camera.local_addr().unwrap().port(), "");
+    let answer = |stream: &mut TcpStream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    };
+    for (questions, goes_through) in [(4, true), (5, false)] {
+        let mut stream = TcpStream::connect(gateway.rtsp).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(40)))
+            .unwrap();
+        for number in 1..=questions {
+            let question = format!("OPTIONS * RTSP/1.0\r\nCSeq: {number}\r\n\r\n");
+            stream.write_all(question.as_bytes()).unwrap();
+            let said = answer(&mut stream);
+            assert!(said.starts_with("RTSP/1.0 200"), "{number}: {said}");
+            assert!(said.contains(&format!("CSeq: {number}\r\n")), "{said}");
+        }
+        let describe =
+            "DESCRIBE rtsp://127.0.0.1/cam/realmonitor?channel=1 RTSP/1.0\r\nCSeq: 9\r\n\r\n";
+        stream.write_all(describe.as_bytes()).unwrap();
+        if goes_through {
+            let (mut carried, _) = camera.accept().unwrap();
+            carried
+                .set_read_timeout(Some(Duration::from_secs(40)))
+                .unwrap();
+            let mut heard = vec![0; describe.len()];
+            carried.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, describe.as_bytes());
+        } else {
+            let said = answer(&mut stream);
+            assert!(said.starts_with("RTSP/1.0 404"), "{said}");
+        }
+    }
 }

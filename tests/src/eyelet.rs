@@ -50,6 +50,16 @@ impl Gateway {
         Self::start_on(&house.gateway, "", body)
     }
 
+    /// The same, and agents are told its name instead of its address.
+    pub fn start_in_as(house: &world::House, name: &str, body: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "data: {}\nhttp: {{ listen: \"0.0.0.0:8080\", public: \"{name}:8080\" }}\nrtsp: {{ listen: \"127.0.0.1:8554\" }}\n{body}",
+            folder.path().join("data").display()
+        );
+        Self::start_with_config(&house.gateway, folder, &config, 8080, 8554)
+    }
+
     /// The same with users who must log in for RTSP, which listens to the world as well.
     pub fn start_in_with_users(house: &world::House, users: &str, body: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -107,6 +107,9 @@ pub struct House {
     pub gateway: Host,
 }
 
+/// Where `ip netns exec` finds a namespace's own files of /etc.
+const SETTINGS: &str = "/etc/netns";
+
 static HOUSES: AtomicU32 = AtomicU32::new(0);
 
 impl House {
@@ -316,6 +319,7 @@ impl Drop for House {
             let _ = Command::new("ip")
                 .args(["netns", "delete", host.name()])
                 .output();
+            let _ = std::fs::remove_dir_all(host.settings());
         }
     }
 }
@@ -323,6 +327,17 @@ impl Drop for House {
 impl Host {
     fn name(&self) -> &str {
         self.namespace.as_deref().unwrap()
+    }
+
+    fn settings(&self) -> std::path::PathBuf {
+        Path::new(SETTINGS).join(self.name())
+    }
+
+    /// Programs on this machine ask this name server from now on.
+    pub fn ask_names_of(&self, server: &str) {
+        std::fs::create_dir_all(self.settings()).unwrap();
+        let text = format!("nameserver {server}\noptions timeout:1 attempts:1\n");
+        std::fs::write(self.settings().join("resolv.conf"), text).unwrap();
     }
 
     /// Runs `ip` for this machine, which must do what is asked.
@@ -348,6 +363,7 @@ fn sweep() {
             .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = Command::new("ip").args(["netns", "delete", &name]).output();
+            let _ = std::fs::remove_dir_all(Path::new(SETTINGS).join(name));
         }
     }
 }

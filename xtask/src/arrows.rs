@@ -45,10 +45,17 @@ impl Layer {
 /// Crates that see nothing of ours but these, not even through others.
 const SEES_ONLY: &[(&str, &[&str])] = &[
     ("hub", &["media"]),
-    ("agent", &["proto-tunnel", "link", "dialer"]),
+    ("agent", &["proto-tunnel", "link", "dialer", "lan"]),
     (
         "eyelet-agent",
-        &["agent", "agent-file", "proto-tunnel", "link", "dialer"],
+        &[
+            "agent",
+            "agent-file",
+            "proto-tunnel",
+            "link",
+            "dialer",
+            "lan",
+        ],
     ),
 ];
 

@@ -33,6 +33,7 @@ const SUBCOMMANDS: &[&[&str]] = &[
     &["simulate", "reolink"],
     &["simulate", "a9"],
     &["simulate", "agents"],
+    &["simulate", "onvif"],
 ];
 
 /// Writes the generated files, or with `--check` fails if what is committed differs.

@@ -25,6 +25,8 @@ const DEBIAN: &[&str] = &[
     "chromium",                    // the browser
     "fonts-dejavu-core",           // letters on its screenshots
     "netcat-openbsd",              // the plainest viewer of raw JPEG
+    "libfaketime",                 // a machine whose clock says 1970
+    "bsdutils",                    // script: a terminal for a command that shows progress
 ];
 
 /// Peers that only the Python registry carries.

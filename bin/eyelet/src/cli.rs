@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -509,6 +509,21 @@ pub(crate) enum Simulate {
 
     /// A Reolink camera: it speaks Baichuan, over TCP and, if asked, over UDP.
     Reolink(SimulateReolink),
+
+    /// The part of an ONVIF camera that answers to discovery; another simulated camera gives the pictures.
+    Onvif {
+        /// Its device id.
+        #[arg(
+            long,
+            value_name = "UUID",
+            default_value = "2419d68a-2dd2-21b2-a205-9c8ecd010203"
+        )]
+        device: String,
+
+        /// This machine's address in the network whose questions it answers.
+        #[arg(long, value_name = "ADDRESS")]
+        address: Ipv4Addr,
+    },
 }
 
 #[derive(Args, Debug)]

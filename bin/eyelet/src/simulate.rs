@@ -3,14 +3,15 @@
 mod reolink;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use sim_cameras::{
-    A9Camera, A9Fault, A9Minute, A9Profile, Esp32Camera, Esp32Port, Fault, RtspCamera,
+    A9Camera, A9Fault, A9Minute, A9Profile, Esp32Camera, Esp32Port, Fault, OnvifResponder,
+    RtspCamera, Uuid,
 };
 use tokio::net::TcpListener;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: &Simulate) -> anyhow::Result<()> {
         } => simulate_agents::run(*count, connect.as_deref(), files).await,
         Simulate::Esp32(command) => esp32(command).await,
         Simulate::Reolink(command) => reolink::run(command).await,
+        Simulate::Onvif { device, address } => onvif(device, *address).await,
         Simulate::A9 {
             uid,
             profile,
@@ -94,6 +96,19 @@ async fn a9(
     )?;
     tokio::select! {
         served = camera.serve_access_point(listener) => Ok(served?),
+        ended = running::asked_to_end() => ended,
+    }
+}
+
+async fn onvif(device: &str, address: Ipv4Addr) -> anyhow::Result<()> {
+    let id = Uuid::parse(device).context("--device is no UUID")?;
+    let responder = OnvifResponder::bind(id, address)
+        .with_context(|| format!("questions to the network of {address} cannot be heard"))?;
+    say(format_args!(
+        "onvif-{id} answers in the network of {address}"
+    ))?;
+    tokio::select! {
+        served = responder.serve() => Ok(served?),
         ended = running::asked_to_end() => ended,
     }
 }

@@ -9,6 +9,7 @@ pub mod baichuan;
 pub mod config;
 pub mod format;
 pub mod jpeg;
+pub mod lan;
 pub mod media;
 pub mod naxclow;
 pub mod rtp;
@@ -38,6 +39,9 @@ pub const TARGETS: &[Target] = &[
     ("jpeg_multipart", jpeg::jpeg_multipart),
     ("jpeg_scanner", jpeg::jpeg_scanner),
     ("jpeg_udp", jpeg::jpeg_udp),
+    ("lan_discovery", lan::lan_discovery),
+    ("lan_leases", lan::lan_leases),
+    ("lan_tables", lan::lan_tables),
     ("media_nal", media::media_nal),
     ("naxclow_bootstrap", naxclow::naxclow_bootstrap),
     ("naxclow_device", naxclow::naxclow_device),

@@ -12,7 +12,7 @@ use tokio::net::lookup_host;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::{AllowList, lease};
+use crate::{AllowList, follow, lease};
 
 /// Longest wait for a name server: a report is awaited by somebody.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,6 +41,8 @@ pub(crate) struct Life {
     opened: AtomicU64,
     failed: AtomicU64,
     reached: AtomicU8,
+    /// Where the camera was found last, if it is named by what does not move.
+    found: Mutex<Option<IpAddr>>,
     /// Somebody wants the program to start anew.
     pub(crate) restart: Notify,
 }
@@ -58,6 +60,7 @@ impl Life {
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             reached: AtomicU8::new(UNKNOWN),
+            found: Mutex::new(None),
             restart: Notify::new(),
         }
     }
@@ -73,8 +76,14 @@ impl Life {
         *self.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
     }
 
-    /// Notes how a dial ended.
-    pub(crate) fn note_dial(&self, target: &Target, allow: &AllowList, is_reached: bool) {
+    /// Notes how a dial ended: `reached` if it did, and at which address if that had to be found out.
+    pub(crate) fn note_dial(
+        &self,
+        target: &Target,
+        allow: &AllowList,
+        reached: Option<Option<IpAddr>>,
+    ) {
+        let is_reached = reached.is_some();
         let counter = if is_reached {
             &self.opened
         } else {
@@ -86,6 +95,9 @@ impl Life {
             .next()
             .is_some_and(|camera| is_same(camera, target))
         {
+            if let Some(Some(address)) = reached {
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+            }
             let reached = if is_reached { YES } else { NO };
             self.reached.store(reached, Ordering::Relaxed);
         }
@@ -124,9 +136,10 @@ impl Life {
         notes: &CameraNotes,
         local: Option<IpAddr>,
     ) -> CameraReport {
-        let resolved = match target.host.parse::<IpAddr>() {
-            Ok(address) => Some(address),
-            Err(_) => resolve(target).await,
+        let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let resolved = match (target.host.parse::<IpAddr>(), found) {
+            (Ok(address), _) | (Err(_), Some(address)) => Some(address),
+            (Err(_), None) => resolve(target).await,
         };
         let is_here = resolved.is_some_and(|address| address.is_loopback());
         let address = if is_here { local } else { resolved };
@@ -134,9 +147,12 @@ impl Life {
             host: cut(&target.host, MAX_HOST),
             port: target.port,
             address,
-            // Of another machine's lease only its DHCP server knows.
-            is_dhcp: local.filter(|_| is_here).and_then(lease::is_leased),
-            is_detected: notes.is_detected.unwrap_or(is_here),
+            // Of another machine's lease only its DHCP server knows, which may be here.
+            is_dhcp: match is_here {
+                true => local.and_then(lease::is_leased),
+                false => resolved.and_then(follow::is_given),
+            },
+            is_detected: notes.is_detected.unwrap_or(is_here || found.is_some()),
             is_reached: match self.reached.load(Ordering::Relaxed) {
                 UNKNOWN => None,
                 reached => Some(reached == YES),
@@ -200,8 +216,8 @@ mod tests {
         assert_eq!((camera.address, camera.is_detected), (local, true));
         assert_eq!(camera.is_reached, None);
 
-        life.note_dial(&Target::new("localhost", 554), &allow, true);
-        life.note_dial(&Target::new("127.0.0.1", 80), &allow, false);
+        life.note_dial(&Target::new("localhost", 554), &allow, Some(None));
+        life.note_dial(&Target::new("127.0.0.1", 80), &allow, None);
         life.note_local(local);
         let report = life.report(&allow, &CameraNotes::default()).await;
         assert_eq!(report.camera.unwrap().is_reached, Some(true));
@@ -218,6 +234,19 @@ mod tests {
         let camera = report.camera.unwrap();
         assert_eq!(camera.address, "192.168.1.10".parse().ok());
         assert_eq!((camera.is_dhcp, camera.is_detected), (None, false));
+    }
+
+    #[tokio::test]
+    async fn a_camera_that_is_named_by_what_stays_is_where_it_was_found() {
+        let life = Life::new();
+        let camera = Target::new("9c-8e-cd-01-02-03", 554);
+        let allow = AllowList::new(vec![camera.clone()]);
+        let at = "192.0.2.7".parse().ok();
+        life.note_dial(&camera, &allow, Some(at));
+        let report = life.report(&allow, &CameraNotes::default()).await;
+        let camera = report.camera.unwrap();
+        assert_eq!((camera.address, camera.is_detected), (at, true));
+        assert_eq!(camera.is_reached, Some(true));
     }
 
     #[tokio::test]

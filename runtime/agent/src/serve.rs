@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialer::{Dialer, Target};
+use lan::{Mac, Uuid};
 use link::{
     Flow, Hold, Mux, PipeEnd, PipeOptions, SessionEnd, Stream, converse, pipe_holding,
     read_message, write_message,
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::follow::{self, Mac};
+use crate::follow;
 use crate::life::Life;
 use crate::relay::relay;
 use crate::{AgentConfig, AllowList};
@@ -134,9 +135,10 @@ async fn carry(
     hold: &Hold,
 ) {
     let dialed = dial(target, &config.allow, &*config.dialer).await;
-    life.note_dial(target, &config.allow, dialed.is_ok());
+    let found = dialed.as_ref().map(|(_, found)| *found).ok();
+    life.note_dial(target, &config.allow, found);
     let mut camera = match dialed {
-        Ok(camera) => camera,
+        Ok((camera, _)) => camera,
         Err(failed) => {
             warn!(%target, kind = ?failed.kind, "open refused: {}", failed.text);
             finish(&mut stream, &Message::OpenFailed(failed), "").await;
@@ -199,21 +201,35 @@ async fn carry_datagrams(
     }
 }
 
-/// Connects to a target that is named by a MAC address or by the name in its lease wherever it is now, and to any other
-/// as it is named.
-async fn reach(target: &Target, dialer: &dyn Dialer) -> io::Result<dialer::BoxIo> {
-    let Some(mac) = Mac::parse(&target.host) else {
-        return match dialer.connect(target).await {
-            Ok(camera) => Ok(camera),
-            Err(error) => match follow::find_name(&target.host) {
-                Some(address) => {
-                    let at = Target::new(address.to_string(), target.port);
-                    dialer.connect(&at).await
-                }
-                None => Err(error),
-            },
-        };
-    };
+/// Connects to a target that is named by what does not move (see [`follow`]) wherever it is now, and to any other as it
+/// is named. Tells at which address it was found.
+async fn reach(
+    target: &Target,
+    dialer: &dyn Dialer,
+) -> io::Result<(dialer::BoxIo, Option<IpAddr>)> {
+    if let Some(mac) = Mac::parse(&target.host) {
+        return reach_mac(mac, target, dialer).await;
+    }
+    let at = |address: IpAddr| Target::new(address.to_string(), target.port);
+    if let Some(device) = Uuid::from_host(&target.host) {
+        let found = follow::find_device(device).await;
+        let address = found.ok_or_else(|| unseen("device", &target.host))?;
+        return Ok((dialer.connect(&at(address)).await?, found));
+    }
+    match dialer.connect(target).await {
+        Ok(camera) => Ok((camera, None)),
+        Err(error) => match follow::find_name(&target.host) {
+            Some(address) => Ok((dialer.connect(&at(address)).await?, Some(address))),
+            None => Err(error),
+        },
+    }
+}
+
+async fn reach_mac(
+    mac: Mac,
+    target: &Target,
+    dialer: &dyn Dialer,
+) -> io::Result<(dialer::BoxIo, Option<IpAddr>)> {
     let mut failure = None;
     for is_called in [false, true] {
         let found = if is_called {
@@ -224,26 +240,25 @@ async fn reach(target: &Target, dialer: &dyn Dialer) -> io::Result<dialer::BoxIo
         for address in found {
             let at = Target::new(address.to_string(), target.port);
             match timeout(CANDIDATE_TIMEOUT, dialer.connect(&at)).await {
-                Ok(Ok(camera)) => return Ok(camera),
+                Ok(Ok(camera)) => return Ok((camera, Some(address))),
                 Ok(Err(error)) => failure = Some(error),
                 Err(_) => {}
             }
         }
     }
-    Err(failure.unwrap_or_else(|| {
-        let text = format!(
-            "no camera with the address {} is seen near this agent",
-            target.host
-        );
-        io::Error::new(io::ErrorKind::HostUnreachable, text)
-    }))
+    Err(failure.unwrap_or_else(|| unseen("address", &target.host)))
+}
+
+fn unseen(what: &str, host: &str) -> io::Error {
+    let text = format!("no camera with the {what} {host} is seen near this agent");
+    io::Error::new(io::ErrorKind::HostUnreachable, text)
 }
 
 async fn dial(
     target: &Target,
     allow: &AllowList,
     dialer: &dyn Dialer,
-) -> Result<dialer::BoxIo, OpenFailed> {
+) -> Result<(dialer::BoxIo, Option<IpAddr>), OpenFailed> {
     if !allow.allows(target) {
         let text = format!("{target} is not on this agent's list");
         return Err(OpenFailed {

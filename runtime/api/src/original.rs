@@ -234,11 +234,12 @@ fn counters(agent: &AgentStatus) -> Value {
     json!({
         "bytes_sent": agent.bytes_received,
         "bytes_received": agent.bytes_sent,
-        // Streams are carried, not packets: one is whole, or reset and counted as failed.
-        "packets_lost": null,
+        // What a broken connection may have lost is sent again. With a session goes what it carried, and nobody knows how
+        // much that was.
+        "packets_lost": (agent.sessions_lost == 0).then_some(0),
         "reconnections": agent.reconnects,
         "uptime": agent.connected_since.map(since),
-        "buffer_size": null,
+        "buffer_size": agent.connected.then_some(tunnel::DEFAULT_WINDOW),
         "last_heartbeat": agent.last_heartbeat.or(agent.last_seen).map(Moment::unix),
     })
 }
@@ -263,6 +264,9 @@ fn tunnel_item(state: &AppState, agent: &AgentStatus, report: Option<&Report>) -
         "connections_failed": agent.streams_failed,
         "uptime": agent.connected_since.map(since),
         "rtt_ms": agent.rtt_ms,
+        "sessions": agent.sessions,
+        "sessions_lost": agent.sessions_lost,
+        "bytes_replayed": agent.bytes_replayed,
     })
 }
 

@@ -18,12 +18,12 @@ export function drawAgents(parent, logPanel, overview) {
   const example = "eyelet agent add shed\neyelet-agent --join CODE";
   table(parent, columns, overview.agents, (agent) => agent.name, (agent) => [
     { text: agent.name, className: "strong" },
-    { text: restarting.has(agent.name) ? t("restarting") : agentState(agent, overview), className: "dot", state: agent.connected ? "live" : "offline" },
+    { text: restarting.has(agent.name) ? t("restarting") : agentState(agent, overview), className: "dot", state: agent.connected ? "live" : agent.reconnecting ? "waiting" : "offline" },
     { text: cameraOf(agent), className: "mono" },
     { text: agent.address ?? "–", className: "mono" },
     { text: agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)}\u00a0${t("millisecond")}` : "–" },
     { text: `${bytes(agent.received_bytes)} / ${bytes(agent.sent_bytes)}` },
-    { text: number(agent.reconnects) },
+    { text: number(agent.reconnects), title: t("sessions_hint", number(agent.sessions), number(agent.sessions_lost), bytes(agent.replayed_bytes)) },
     { text: agent.version ?? "–", title: uptimeOf(agent) },
   ], () => empty(null, t("agents_empty_hint"), example), makeActions(logPanel), (actions, agent) => {
     actions.restart.disabled = !agent.connected || !overview.may_change || restarting.has(agent.name);
@@ -37,6 +37,7 @@ export function drawAgents(parent, logPanel, overview) {
 function agentState(agent, overview) {
   if (agent.connected) return agent.since ? t("connected_for", span(age(overview, agent.since))) : t("ready");
   if (!agent.joined) return t("not_joined");
+  if (agent.reconnecting) return t("agent_reconnecting");
   const away = age(overview, agent.last_seen ?? agent.since);
   return away === null ? t("never_seen") : t("away_for", span(away));
 }

@@ -386,12 +386,18 @@ impl Cloud {
                 () = tokio::time::sleep(SWEEP_EVERY) => {}
                 () = shutdown.cancelled() => return,
             }
-            self.table().cameras.retain(|_, camera| {
-                camera.admission != Admission::Pending
-                    || camera.is_connected()
-                    || camera.silent_for().is_some_and(|ago| ago < FORGET_AFTER)
-            });
+            self.forget_strangers(Instant::now());
         }
+    }
+
+    fn forget_strangers(&self, now: Instant) {
+        self.table().cameras.retain(|_, camera| {
+            camera.admission != Admission::Pending
+                || camera.is_connected()
+                || camera
+                    .heard
+                    .is_some_and(|heard| now.saturating_duration_since(heard) < FORGET_AFTER)
+        });
     }
 
     // What people and drivers ask.
@@ -658,5 +664,46 @@ impl Table {
         {
             self.endpoints.remove(&endpoint);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_nobody_accepted_is_forgotten_some_minutes_after_it_left() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = Settings {
+            http: any,
+            tcp: any,
+            udp: any,
+            mqtt: None,
+            dns: None,
+            host: None,
+            strict_token: false,
+            any_source: false,
+        };
+        let addresses = Addresses {
+            http: any,
+            tcp: any,
+            udp: any,
+            mqtt: None,
+            dns: None,
+        };
+        let known = [("0800c00128F8".to_owned(), "yard".to_owned())];
+        let cloud = Cloud::new(settings, addresses, None, &known).unwrap();
+        let stranger: Uid = "0800c00666AA".parse().unwrap();
+        cloud.note(&stranger, any.ip(), |_| ()).unwrap();
+        cloud.forget_strangers(Instant::now() + FORGET_AFTER / 2);
+        assert_eq!(cloud.report().cameras.len(), 2);
+        cloud.forget_strangers(Instant::now() + FORGET_AFTER);
+        let left: Vec<_> = cloud
+            .report()
+            .cameras
+            .into_iter()
+            .map(|camera| camera.uid)
+            .collect();
+        assert_eq!(left, ["0800c00128F8"]);
     }
 }

@@ -14,21 +14,33 @@ use crate::cloud::Way;
 /// Longest datagram that is read: the vendor's own limit is 8092 bytes, cameras stay below 1025.
 const MAX_DATAGRAM: usize = 8192;
 
+/// Most datagrams that are taken before others of this machine's tasks have their turn: a picture of each of four cameras.
+const BATCH: usize = 64;
+
 pub(crate) async fn serve(socket: Arc<UdpSocket>, cloud: Cloud, shutdown: CancellationToken) {
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
-        let received = tokio::select! {
-            received = socket.recv_from(&mut buffer) => received,
+        let ready = tokio::select! {
+            ready = socket.readable() => ready,
             () = shutdown.cancelled() => return,
         };
-        let (len, from) = match received {
+        if ready.is_err() || take(&socket, &cloud, &mut buffer).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes what waits in the socket: many cameras send more between two looks than one datagram.
+fn take(socket: &UdpSocket, cloud: &Cloud, buffer: &mut [u8]) -> std::io::Result<()> {
+    use std::io::ErrorKind;
+    for _ in 0..BATCH {
+        let (len, from) = match socket.try_recv_from(buffer) {
             Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             // Somebody we wrote to is gone; the system tells it here.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
+            Err(error) => return Err(error),
         };
         let bytes = buffer.get(..len).unwrap_or_default();
         match cloud.way(from, bytes) {
@@ -42,4 +54,5 @@ pub(crate) async fn serve(socket: Arc<UdpSocket>, cloud: Cloud, shutdown: Cancel
             Way::Nowhere => {}
         }
     }
+    Ok(())
 }

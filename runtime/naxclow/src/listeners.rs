@@ -135,8 +135,10 @@ fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
         Some(Protocol::UDP),
     )?;
     socket.set_nonblocking(true)?;
-    // The system may allow less; cameras repeat what is lost.
+    // The system may allow less; cameras repeat what is lost. Who may set the system's limits is not held to them.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }

@@ -33,6 +33,6 @@ pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS, Passage};
 pub use gateway::{Gateway, GatewayConfig};
 pub use identity::Identity;
 pub use local::{LocalDialer, LocalDoor};
-pub use proto_tunnel::{CameraReport, Report};
+pub use proto_tunnel::{CameraReport, DEFAULT_WINDOW, Report};
 pub use saved::{ForwardError, SavedForwards};
 pub use status::{AgentStatus, ForwardStatus};

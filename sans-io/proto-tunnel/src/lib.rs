@@ -53,7 +53,8 @@ pub use message::{
 };
 pub use name::{AgentName, MAX_AGENT_NAME};
 pub use resume::{
-    Endpoint, FRAME_HEADER, MAX_FRAME_PAYLOAD, MAX_WINDOW, ResumeConfig, ResumeStats, Verdict,
+    DEFAULT_WINDOW, Endpoint, FRAME_HEADER, MAX_FRAME_PAYLOAD, MAX_WINDOW, ResumeConfig,
+    ResumeStats, Verdict,
 };
 pub use secret::{SECRET_LEN, Secret};
 

@@ -45,10 +45,13 @@ const ACK_DELAY: Duration = Duration::from_millis(100);
 const KEPT_CAPACITY: usize = 4 << 10;
 const LOW_48: u64 = (1 << 48) - 1;
 
+/// Bytes that each end keeps for sending again unless told otherwise: 1 MiB carries 80 Mbit/s over 100 ms.
+pub const DEFAULT_WINDOW: usize = 1 << 20;
+
 /// Sizes and times of one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeConfig {
-    /// Bytes kept for sending again, at most [`MAX_WINDOW`]. 1 MiB carries 80 Mbit/s over 100 ms.
+    /// Bytes kept for sending again, at most [`MAX_WINDOW`].
     pub window: usize,
     /// How long to stay without a connection before giving up.
     pub patience: Duration,
@@ -59,7 +62,7 @@ pub struct ResumeConfig {
 impl Default for ResumeConfig {
     fn default() -> Self {
         Self {
-            window: 1 << 20,
+            window: DEFAULT_WINDOW,
             patience: Duration::from_secs(60),
             heartbeat: HeartbeatConfig::default(),
         }

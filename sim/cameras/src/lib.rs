@@ -22,6 +22,7 @@ mod clip;
 mod esp32;
 mod fault;
 mod font;
+mod onvif;
 mod reolink;
 mod rtsp;
 mod source;
@@ -29,6 +30,8 @@ mod source;
 pub use a9::{A9Camera, A9Fault, A9FaultError, A9Minute, A9Profile, a9_picture};
 pub use esp32::{Esp32, Esp32Camera, Esp32Fault, Esp32FaultError, Esp32Port, Firmware};
 pub use fault::{Fault, FaultError, FaultKind};
+pub use lan::Uuid;
+pub use onvif::OnvifResponder;
 pub use reolink::{
     ReolinkAudio, ReolinkCamera, ReolinkConfig, ReolinkCounters, ReolinkEncryption, ReolinkModel,
     ReolinkServers, ReolinkVideo,
