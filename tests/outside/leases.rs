@@ -1,6 +1,6 @@
 //! The tunnel keeps what it carries: new leases, outages, black holes. A viewer's connection through a forward lasts,
 //! and a bulk transfer beside it arrives byte for byte, each byte once.
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,16 +21,16 @@ use eyelet_tests::world::House;
 const BULK_RATE: usize = 1 << 20;
 
 /// A camera with the agent inside it, on a leased address, and everything that watches.
-struct Site {
-    lease: Lease,
-    gateway: Gateway,
-    agent: Agent,
-    camera: Camera,
-    house: House,
+pub(crate) struct Site {
+    pub(crate) lease: Lease,
+    pub(crate) gateway: Gateway,
+    pub(crate) agent: Agent,
+    pub(crate) camera: Camera,
+    pub(crate) house: House,
 }
 
 impl Site {
-    fn build() -> Option<Self> {
+    pub(crate) fn build(transport: &str) -> Option<Self> {
         let is_possible = tools::require(tools::has_namespaces(), "root, iproute2 and nftables")
             && tools::require(tools::has_camera(), "GStreamer's RTSP server and ffmpeg")
             && lease::is_possible();
@@ -50,7 +50,12 @@ impl Site {
             ),
         );
         let code = gateway.add_agent("shed");
-        let agent = Agent::join(&house.camera, &code, &["127.0.0.1:554", "127.0.0.1:9000"]);
+        let agent = Agent::join_by(
+            &house.camera,
+            &code,
+            &["127.0.0.1:554", "127.0.0.1:9000"],
+            transport,
+        );
         gateway.wait_for_agent("shed");
         Some(Self {
             lease,
@@ -67,7 +72,7 @@ fn byte_at(position: u64) -> u8 {
 }
 
 /// A transfer through the tunnel at a steady rate, checked byte by byte as it arrives.
-struct Bulk {
+pub(crate) struct Bulk {
     arrived: Arc<Mutex<Vec<(Instant, u64)>>>,
     over: Arc<AtomicBool>,
     reader: JoinHandle<u64>,
@@ -75,7 +80,7 @@ struct Bulk {
 }
 
 impl Bulk {
-    fn start(site: &Site) -> Self {
+    pub(crate) fn start(site: &Site) -> Self {
         let listener = site
             .house
             .camera
@@ -125,7 +130,7 @@ impl Bulk {
     }
 
     /// Waits until bytes arrive again after `moment`, and gives the longest pause since.
-    fn longest_pause_since(&self, moment: Instant) -> Duration {
+    pub(crate) fn longest_pause_since(&self, moment: Instant) -> Duration {
         tools::wait_for("the transfer to go on", Duration::from_secs(60), || {
             assert!(!self.reader.is_finished(), "the transfer ended");
             let arrived = self.arrived.lock().unwrap();
@@ -144,7 +149,7 @@ impl Bulk {
     }
 
     /// Ends it: every byte has arrived, each once.
-    fn finish(self) {
+    pub(crate) fn finish(self) {
         self.over.store(true, Ordering::Relaxed);
         let sent = self.sender.join().unwrap();
         let arrived = self.reader.join().unwrap();
@@ -154,8 +159,8 @@ impl Bulk {
 }
 
 /// Watches by forward and by restream while something happens, which ends when the second function returns.
-fn lasts(name: &str, seconds: u32, happens: impl FnOnce(&mut Site)) {
-    let Some(mut site) = Site::build() else {
+fn lasts(transport: &str, name: &str, seconds: u32, happens: impl FnOnce(&mut Site)) {
+    let Some(mut site) = Site::build(transport) else {
         return;
     };
     let url = site.camera.url_at("127.0.0.1:8654");
@@ -190,13 +195,14 @@ fn lasts(name: &str, seconds: u32, happens: impl FnOnce(&mut Site)) {
     let restream_pause = watcher.join().unwrap();
     bulk.finish();
     eprintln!(
-        "{name}: the forward was silent for {:.2} s, the restream for {:.2} s; ffmpeg decoded {} pictures; {}",
+        "{name} ({transport}): the forward was silent for {:.2} s, the restream for {:.2} s; ffmpeg decoded {} pictures; {}",
         pause.as_secs_f32(),
         restream_pause.as_secs_f32(),
         played.pictures.len(),
         played.complaints,
     );
     eprintln!("{status}");
+    assert_eq!(status["transport"], transport);
     assert!(
         played.is_ok,
         "ffmpeg on the forward ended: {}",
@@ -219,7 +225,7 @@ fn lasts(name: &str, seconds: u32, happens: impl FnOnce(&mut Site)) {
 
 #[test]
 fn a_viewer_of_a_forward_outlives_a_new_lease_in_another_network() {
-    lasts("new lease", 25, |site| {
+    lasts("websocket", "new lease", 25, |site| {
         let address = site.lease.move_to(&site.house, "192.168.77");
         eprintln!("the camera is at {address} now");
     });
@@ -227,21 +233,21 @@ fn a_viewer_of_a_forward_outlives_a_new_lease_in_another_network() {
 
 #[test]
 fn a_viewer_of_a_forward_outlives_a_reboot_of_the_router_with_a_new_public_address() {
-    lasts("router reboot", 30, |site| {
+    lasts("websocket", "router reboot", 30, |site| {
         site.house.reboot_router(Duration::from_secs(5));
     });
 }
 
 #[test]
 fn a_viewer_of_a_forward_outlives_twenty_seconds_without_a_line() {
-    lasts("no line for 20 s", 45, |site| {
+    lasts("websocket", "no line for 20 s", 45, |site| {
         site.house.cut_line(Duration::from_secs(20));
     });
 }
 
 #[test]
 fn a_viewer_of_a_forward_outlives_a_black_hole() {
-    lasts("black hole", 25, |site| {
+    lasts("websocket", "black hole", 25, |site| {
         let swallowed = site.house.swallow_connections(&site.house.camera, 8080);
         assert_eq!(swallowed, 1, "one connection carries everything");
     });
@@ -249,7 +255,7 @@ fn a_viewer_of_a_forward_outlives_a_black_hole() {
 
 #[test]
 fn a_viewer_of_a_forward_outlives_a_frozen_agent() {
-    lasts("agent frozen", 28, |site| {
+    lasts("websocket", "agent frozen", 28, |site| {
         let pid = i32::try_from(site.agent.process.pid()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
@@ -263,6 +269,155 @@ fn a_viewer_of_a_forward_outlives_a_frozen_agent() {
         );
         rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     });
+}
+
+#[test]
+fn over_quic_a_viewer_of_a_forward_outlives_a_new_lease_in_another_network() {
+    lasts("quic", "new lease", 25, |site| {
+        let address = site.lease.move_to(&site.house, "192.168.77");
+        eprintln!("the camera is at {address} now");
+    });
+}
+
+#[test]
+fn over_quic_a_viewer_of_a_forward_outlives_a_reboot_of_the_router_with_a_new_public_address() {
+    lasts("quic", "router reboot", 30, |site| {
+        site.house.reboot_router(Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn over_quic_a_viewer_of_a_forward_outlives_twenty_seconds_without_a_line() {
+    lasts("quic", "no line for 20 s", 45, |site| {
+        site.house.cut_line(Duration::from_secs(20));
+    });
+}
+
+#[test]
+fn over_quic_a_viewer_of_a_forward_outlives_a_black_hole() {
+    lasts("quic", "black hole", 25, |site| {
+        let swallowed = site.house.swallow_datagrams(&site.house.camera);
+        assert_eq!(swallowed, 1, "one socket carries everything");
+    });
+}
+
+/// When bytes came to one who connects again whenever the connection ends, and how connections ended.
+#[derive(Default)]
+struct Diary {
+    came: Mutex<Vec<Instant>>,
+    ends: Mutex<Vec<String>>,
+    over: AtomicBool,
+}
+
+impl Diary {
+    /// Keeps calling `visit`, which notes what comes until its connection ends, and says how.
+    fn keep(visit: impl Fn(&Self) -> io::Result<()> + Send + 'static) -> Arc<Self> {
+        let diary = Arc::new(Self::default());
+        let kept = Arc::clone(&diary);
+        std::thread::spawn(move || {
+            while !kept.over.load(Ordering::Relaxed) {
+                let end = visit(&kept).map_or_else(|error| error.to_string(), |()| "end".into());
+                kept.ends.lock().unwrap().push(end);
+                sleep(Duration::from_millis(100));
+            }
+        });
+        diary
+    }
+
+    fn note(&self) -> io::Result<()> {
+        self.came.lock().unwrap().push(Instant::now());
+        match self.over.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("over")),
+            false => Ok(()),
+        }
+    }
+
+    fn next_after(&self, moment: Instant) -> Duration {
+        tools::wait_for("something to come again", Duration::from_secs(60), || {
+            let came = self.came.lock().unwrap();
+            came.iter().find(|&&at| at > moment).copied()
+        }) - moment
+    }
+}
+
+/// The gateway's process is killed and started again: viewers of the restream and of the forward connect again, and see
+/// pictures again.
+fn a_restart_is_survived(transport: &str) {
+    let Some(mut site) = Site::build(transport) else {
+        return;
+    };
+    let listener = site
+        .house
+        .camera
+        .inside(|| TcpListener::bind("127.0.0.1:9000").unwrap());
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            std::thread::spawn(move || {
+                while socket.write_all(&[7; 1000]).is_ok() {
+                    sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let (host, rtsp, url) = (
+        site.house.gateway.clone(),
+        site.gateway.rtsp,
+        site.gateway.url("shed"),
+    );
+    let restream = Diary::keep(move |diary| {
+        let mut viewer = Viewer::connect(&host, rtsp, &url)?;
+        viewer.try_to_play()?;
+        loop {
+            viewer.unit()?;
+            diary.note()?;
+        }
+    });
+    let host = site.house.gateway.clone();
+    let forward = Diary::keep(move |diary| {
+        let mut socket = host.connect("127.0.0.1:8655".parse().unwrap())?;
+        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let mut buffer = [0; 4096];
+        while socket.read(&mut buffer)? > 0 {
+            diary.note()?;
+        }
+        Ok(())
+    });
+    for diary in [&restream, &forward] {
+        diary.next_after(Instant::now());
+    }
+    sleep(Duration::from_secs(4));
+    let ends = forward.ends.lock().unwrap().len();
+    let killed = Instant::now();
+    site.gateway.restart();
+    let ready = killed.elapsed();
+    // What was under way to a viewer when the process died may still come.
+    let begin = killed + ready.min(Duration::from_millis(300));
+    let (pictures, bytes) = (restream.next_after(begin), forward.next_after(begin));
+    let seen = forward.ends.lock().unwrap()[ends].clone();
+    eprintln!(
+        "gateway restarted ({transport}): it was ready after {:.2} s, the restream's viewer had pictures again after \
+         {:.2} s, the forward's bytes after {:.2} s; the forward's viewer saw: {seen}",
+        ready.as_secs_f32(),
+        (pictures + (begin - killed)).as_secs_f32(),
+        (bytes + (begin - killed)).as_secs_f32(),
+    );
+    let status = site.gateway.agent("shed").unwrap();
+    eprintln!("{status}");
+    assert_eq!(status["transport"], transport);
+    for diary in [restream, forward] {
+        diary.over.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn viewers_come_back_after_a_restart_of_the_gateway() {
+    a_restart_is_survived("websocket");
+}
+
+#[test]
+fn over_quic_viewers_come_back_after_a_restart_of_the_gateway() {
+    a_restart_is_survived("quic");
 }
 
 /// A house with a camera in it, if this machine can have them.

@@ -24,6 +24,7 @@ mod outages;
 mod parts;
 mod passthrough;
 mod pixels;
+mod quic;
 mod reolink;
 mod reolink_agent;
 mod reolink_browser;

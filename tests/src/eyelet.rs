@@ -198,20 +198,29 @@ pub struct Agent {
     pub process: Running,
     host: Host,
     state: TempDir,
-    allow: Vec<String>,
+    /// Its options.
+    options: Vec<String>,
 }
 
 impl Agent {
     /// Starts it with a join code; it may dial what `allow` names, or what it may by default.
     pub fn join(host: &Host, code: &str, allow: &[&str]) -> Self {
+        Self::join_by(host, code, allow, "auto")
+    }
+
+    /// The same, with a transport of one's choice.
+    pub fn join_by(host: &Host, code: &str, allow: &[&str], transport: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let allow: Vec<String> = allow.iter().map(|&target| target.to_owned()).collect();
-        let process = start_agent(host, Some(code), state.path(), &allow);
+        let mut options = vec!["--transport".to_owned(), transport.to_owned()];
+        for &target in allow {
+            options.extend(["--allow".to_owned(), target.to_owned()]);
+        }
+        let process = start_agent(host, Some(code), state.path(), &options);
         Self {
             process,
             host: host.clone(),
             state,
-            allow,
+            options,
         }
     }
 
@@ -227,7 +236,7 @@ impl Agent {
             process: Running::start("eyelet-agent", &mut command),
             host: host.clone(),
             state,
-            allow: Vec::new(),
+            options: Vec::new(),
         }
     }
 
@@ -239,18 +248,16 @@ impl Agent {
     /// Starts it again, with what it kept.
     pub fn restart(&mut self, code: &str) {
         self.process.kill();
-        self.process = start_agent(&self.host, Some(code), self.state.path(), &self.allow);
+        self.process = start_agent(&self.host, Some(code), self.state.path(), &self.options);
     }
 }
 
-fn start_agent(host: &Host, code: Option<&str>, state: &Path, allow: &[String]) -> Running {
+fn start_agent(host: &Host, code: Option<&str>, state: &Path, options: &[String]) -> Running {
     let mut command = host.command(tools::program("eyelet-agent"));
     if let Some(code) = code {
         command.args(["--join", code]);
     }
     command.arg("--state").arg(state);
-    for target in allow {
-        command.args(["--allow", target]);
-    }
+    command.args(options);
     Running::start("eyelet-agent", &mut command)
 }

@@ -52,6 +52,13 @@ pub struct Unit {
     pub is_gapless: bool,
 }
 
+fn accepted(method: &str, answer: &Answer) -> io::Result<()> {
+    match answer.status {
+        200 => Ok(()),
+        _ => Err(io::Error::other(format!("{method}: {}", answer.head))),
+    }
+}
+
 /// A viewer.
 pub struct Viewer {
     stream: BufReader<TcpStream>,
@@ -89,23 +96,20 @@ impl Viewer {
 
     /// Plays the video, interleaved. Panics if anything is refused.
     pub fn start_playing(&mut self) {
-        let described = self
-            .request("DESCRIBE", &["Accept: application/sdp"])
-            .unwrap();
-        assert_eq!(described.status, 200, "DESCRIBE: {}", described.head);
+        self.try_to_play().unwrap();
+    }
+
+    /// Plays the video, interleaved.
+    pub fn try_to_play(&mut self) -> io::Result<()> {
+        let described = self.request("DESCRIBE", &["Accept: application/sdp"])?;
+        accepted("DESCRIBE", &described)?;
         let control = self.video_control(&described);
-        let setup = self
-            .request_at(
-                "SETUP",
-                &control,
-                &["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"],
-            )
-            .unwrap();
-        assert_eq!(setup.status, 200, "SETUP: {}", setup.head);
+        let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1";
+        let setup = self.request_at("SETUP", &control, &[transport])?;
+        accepted("SETUP", &setup)?;
         let session = setup.headers("Session")[0].split(';').next().unwrap();
         self.session = Some(session.to_owned());
-        let play = self.request("PLAY", &["Range: npt=0-"]).unwrap();
-        assert_eq!(play.status, 200, "PLAY: {}", play.head);
+        accepted("PLAY", &self.request("PLAY", &["Range: npt=0-"])?)
     }
 
     fn video_control(&self, described: &Answer) -> String {

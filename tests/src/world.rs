@@ -239,8 +239,12 @@ impl House {
 
     /// Packets from outside that the router refused.
     pub fn turned_away(&self) -> u64 {
+        self.counter("house", "turned_away")
+    }
+
+    fn counter(&self, table: &str, name: &str) -> u64 {
         let mut list = self.router.command("nft");
-        let list = list.args(["list", "counter", "inet", "house", "turned_away"]);
+        let list = list.args(["list", "counter", "inet", table, name]);
         let output = process::run("nft", list, Duration::from_secs(5));
         let text = process::text(&output.stdout);
         let after = text.split("packets ").nth(1).unwrap();
@@ -252,7 +256,7 @@ impl House {
         self.gateway.nft(&format!(
             "table inet cut {{
                 chain incoming {{
-                    type filter hook input priority filter; iifname wan tcp dport {port} drop
+                    type filter hook input priority filter; iifname wan meta l4proto {{ tcp, udp }} th dport {port} drop
                 }}
             }}"
         ));
@@ -305,6 +309,60 @@ impl House {
             }}"
         ));
         ports.len()
+    }
+
+    /// The same for the datagrams of every UDP socket that `from` has now.
+    pub fn swallow_datagrams(&self, from: &Host) -> usize {
+        let rows = from.inside(|| std::fs::read_to_string("/proc/thread-self/net/udp").unwrap());
+        let mut ports = Vec::new();
+        for row in rows.lines().skip(1) {
+            let local = row.split_whitespace().nth(1).unwrap();
+            let port = u16::from_str_radix(local.rsplit_once(':').unwrap().1, 16).unwrap();
+            // Leases have to go on.
+            if port > 1024 {
+                ports.push(port.to_string());
+            }
+        }
+        self.router.nft(&format!(
+            "table inet swallow {{
+                chain forwarded {{
+                    type filter hook forward priority filter - 10;
+                    udp sport {{ {0} }} drop
+                    udp dport {{ {0} }} drop
+                }}
+            }}",
+            ports.join(", ")
+        ));
+        ports.len()
+    }
+
+    /// The router lets no datagram to or from outside through.
+    pub fn block_datagrams(&self) {
+        self.router.nft(
+            "table inet block {
+                chain forwarded {
+                    type filter hook forward priority filter - 10; meta l4proto udp drop
+                }
+            }",
+        );
+    }
+
+    /// The router loses so many of a hundred packets, both ways.
+    pub fn lose_packets(&self, percent: u32) {
+        self.router.nft(&format!(
+            "table inet lossy {{
+                counter lost {{ }}
+                chain forwarded {{
+                    type filter hook forward priority filter - 10;
+                    numgen random mod 100 < {percent} counter name \"lost\" drop
+                }}
+            }}"
+        ));
+    }
+
+    /// Packets that were lost that way.
+    pub fn lost_packets(&self) -> u64 {
+        self.counter("lossy", "lost")
     }
 
     /// Undoes [`House::cut_listener`].

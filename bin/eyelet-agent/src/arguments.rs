@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use agent::Allowed;
+use agent::{Allowed, Transport};
 use lexopt::{Arg, Error, Parser, ValueExt};
 use proto_tunnel::JoinCode;
 use tracing::Level;
@@ -21,6 +21,8 @@ usage: eyelet-agent --join CODE [options]     the first time
   --allow HOST:PORT  a target that the gateway may connect to; repeat for more. Replaces the default,
                      which is RTSP on this machine only: 127.0.0.1:554 localhost:554 [::1]:554
                      Reolink cameras on UDP: udp:ADDRESS for one, udp:broadcast for all at this site
+  --transport WAY    what carries the tunnel: auto (the default) is QUIC where UDP gets through, else a
+                     WebSocket; websocket and quic use that alone
   --verbose          more log lines
   -q, --quiet        only warnings and errors
   --version          print the version
@@ -43,6 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) config: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) allow: Vec<Allowed>,
+    pub(crate) transport: Transport,
     pub(crate) level: Option<Level>,
 }
 
@@ -52,6 +55,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
         config: None,
         state: None,
         allow: Vec::new(),
+        transport: Transport::default(),
         level: None,
     };
     while let Some(argument) = parser.next()? {
@@ -69,6 +73,12 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
                 if arguments.allow.len() > MAX_ALLOWED {
                     return Err(format!("--allow is given more than {MAX_ALLOWED} times").into());
                 }
+            }
+            Arg::Long("transport") => {
+                let way = parser.value()?.string()?;
+                arguments.transport = way
+                    .parse()
+                    .map_err(|error| Error::from(format!("--transport: {error}")))?;
             }
             Arg::Long("verbose") | Arg::Short('v') => arguments.level = Some(Level::DEBUG),
             Arg::Long("quiet") | Arg::Short('q') => arguments.level = Some(Level::WARN),
@@ -130,6 +140,7 @@ mod tests {
             (&["--join"], "--join"),
             (&["--allow", "camera"], "port"),
             (&["--allow", "udp:camera"], "udp:broadcast"),
+            (&["--transport", "udp"], "auto, websocket or quic"),
             (&["eyelet1.AAAA"], "--join before it"),
             (&["--jion", "x"], "--jion"),
         ] {

@@ -74,6 +74,7 @@ fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), age
     if !arguments.allow.is_empty() {
         config.allow = AllowList::of(arguments.allow);
     }
+    config.transport = arguments.transport;
     let state_dir = config.state_dir.clone();
     let allowed = config.allow.to_string();
     let agent = Agent::new(config)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::{Addresses, AppState, Fleet, Parts, Readiness};
-use config::Config;
+use config::{Config, Quic};
 use drivers::reolink::Devices;
 use hub::Hub;
 use outputs::mse::Mse;
@@ -12,7 +12,7 @@ use outputs::rtsp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor, SavedForwards};
+use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor, QuicDoor, SavedForwards};
 
 use crate::{a9, files, wiring};
 
@@ -36,6 +36,11 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     let store = files::open_store(config)?;
     let identity = Identity::load_or_create(&config.data)?;
     let gateway = Gateway::new(store.clone(), GatewayConfig::default());
+    for agent in &config.agents {
+        if let Some(limit) = agent.limit {
+            gateway.limit_agent(agent.name.as_str(), limit.bytes());
+        }
+    }
     let door = LocalDoor::bind(&config.data)
         .await
         .context("the door for commands cannot be opened")?;
@@ -59,6 +64,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         .await
         .with_context(|| busy("HTTP", "http.listen", config.http.listen))?;
     let (http, rtsp) = (listener.local_addr()?, rtsp_server.local_addr()?);
+    let quic = bind_quic(config, &gateway, &identity, http)?;
     let pixels = wiring::pixels(config)?;
     let mjpeg = wiring::mjpeg(&hub, &pixels);
     let raw_listeners = wiring::bind_raw(config, &hub, &mjpeg).await?;
@@ -93,6 +99,9 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     let saved = SavedForwards::start(&gateway, &tasks, &shutdown)?;
     tasks.spawn(door.serve(gateway.clone(), shutdown.clone()));
     tasks.spawn(rtsp_server.serve(shutdown.clone()));
+    if let Some(quic) = quic {
+        tasks.spawn(quic.serve(shutdown.clone()));
+    }
     let state = AppState::new(Parts {
         hub: Arc::clone(&hub),
         cameras: wiring::camera_infos(config, &gateway)?,
@@ -140,6 +149,28 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
         tasks,
         shutdown,
     })
+}
+
+/// Takes the UDP port for agents. If nobody named one, one that cannot be had is no reason not to start.
+fn bind_quic(
+    config: &Config,
+    gateway: &Gateway,
+    identity: &Identity,
+    http: SocketAddr,
+) -> anyhow::Result<Option<QuicDoor>> {
+    let listen = match config.http.quic {
+        Quic::Off => return Ok(None),
+        Quic::Same => http,
+        Quic::At(listen) => listen,
+    };
+    match QuicDoor::bind(gateway, identity, listen, http) {
+        Ok(door) => Ok(Some(door)),
+        Err(error) if config.http.quic == Quic::Same => {
+            tracing::warn!(%listen, error = ?error, "agents cannot come by QUIC, only by WebSocket: this UDP port cannot be had; `http.quic` names another, or is off");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| busy("QUIC", "http.quic", listen)),
+    }
 }
 
 impl Running {

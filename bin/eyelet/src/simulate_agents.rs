@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use agent::{Agent, AgentConfig, AllowList, State};
+use agent::{Agent, AgentConfig, AllowList, State, Transport};
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ pub(crate) async fn run(count: u32, connect: Option<&str>, files: &Files) -> any
         let mut one = AgentConfig::new(folder.path().join(&name));
         one.join = Some(code);
         one.allow = AllowList::new(Vec::new());
+        // A UDP socket for each of thousands is not what is to be measured.
+        one.transport = Transport::WebSocket;
         let one = Agent::new(one)?;
         states.push(one.state());
         agents.spawn(one.run(end.clone().cancelled_owned()));

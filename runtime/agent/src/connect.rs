@@ -1,24 +1,26 @@
-//! From an address to a welcome: TCP, TLS, WebSocket, hello.
+//! From an address to a welcome: TCP, TLS, WebSocket, hello; or QUIC, hello.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use link::{ReadAhead, WebSocketBytes, read_message, write_message};
+use link::{ReadAhead, TransportKind, WebSocketBytes, read_message, write_message};
 use proto_tunnel::{Hello, MAX_HOST_NAME, Message, Resume, VERSION, Welcome};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tracing::debug;
 
 use crate::identity::Identity;
 use crate::known::Known;
+use crate::prospect::Ways;
 use crate::{Error, pin};
 
 /// Longest way from the first SYN to the WebSocket, for one address.
@@ -43,6 +45,14 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 64 << 10;
 
+/// Head start of QUIC before a WebSocket is tried beside it. QUIC takes one round trip, the WebSocket three.
+const QUIC_FIRST: Duration = Duration::from_millis(500);
+/// How long after the start a WebSocket that is there already waits for QUIC.
+const QUIC_PREFERRED: Duration = Duration::from_millis(1_000);
+/// Longest handshake of QUIC. Its first packet is sent again after 0.3, 0.9, 2.1 and 4.5 s.
+#[cfg(feature = "quic")]
+const QUIC_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection that was welcomed.
 pub(crate) struct Connected {
     pub(crate) socket: Socket,
@@ -51,7 +61,24 @@ pub(crate) struct Connected {
     pub(crate) local: Option<IpAddr>,
 }
 
-pub(crate) type Socket = WebSocketBytes<TlsStream<ReadAhead<TcpStream>>>;
+/// An encrypted connection to whoever has the pinned key.
+pub(crate) enum Socket {
+    WebSocket(Box<WebSocket>),
+    #[cfg(feature = "quic")]
+    Quic(link::quic::QuicConnection),
+}
+
+pub(crate) type WebSocket = WebSocketBytes<TlsStream<ReadAhead<TcpStream>>>;
+
+impl Socket {
+    pub(crate) fn kind(&self) -> TransportKind {
+        match self {
+            Self::WebSocket(_) => TransportKind::WebSocket,
+            #[cfg(feature = "quic")]
+            Self::Quic(_) => TransportKind::Quic,
+        }
+    }
+}
 
 /// What a connection says of itself in its hello.
 pub(crate) struct Caller<'a> {
@@ -60,10 +87,11 @@ pub(crate) struct Caller<'a> {
     pub(crate) attempt: u32,
 }
 
-/// Dials. `resume` is asked as late as can be, for what the session has got so far.
-pub(crate) async fn connect(
+/// Says hello to whom was reached. `resume` says what the session has got so far, and is asked as late as can be.
+pub(crate) async fn introduce(
     caller: &Caller<'_>,
     known: &mut Known,
+    reached: Reached,
     resume: impl FnOnce() -> Option<Resume>,
 ) -> Result<Connected, Error> {
     let identity = caller.identity;
@@ -72,7 +100,7 @@ pub(crate) async fn connect(
         local,
         address,
         at,
-    } = race(identity, known).await?;
+    } = reached;
     known.note(&address, at);
     let hello = Hello {
         version: VERSION,
@@ -86,7 +114,14 @@ pub(crate) async fn connect(
         attempt: caller.attempt,
         resume: resume(),
     };
-    let welcome = timeout(WELCOME_TIMEOUT, greet(&mut socket, hello)).await;
+    let greeted = async {
+        match &mut socket {
+            Socket::WebSocket(socket) => greet(socket, hello).await,
+            #[cfg(feature = "quic")]
+            Socket::Quic(connection) => greet(&mut connection.open_greeting().await?, hello).await,
+        }
+    };
+    let welcome = timeout(WELCOME_TIMEOUT, greeted).await;
     let welcome = welcome.map_err(|_| Error::TimedOut(identity.addresses.join(", ")))??;
     Ok(Connected {
         socket,
@@ -95,7 +130,10 @@ pub(crate) async fn connect(
     })
 }
 
-async fn greet(socket: &mut Socket, hello: Hello) -> Result<Welcome, Error> {
+async fn greet<S>(socket: &mut S, hello: Hello) -> Result<Welcome, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     write_message(socket, &Message::Hello(hello)).await?;
     match read_message(socket).await? {
         Message::Welcome(welcome) => {
@@ -118,39 +156,120 @@ async fn greet(socket: &mut Socket, hello: Hello) -> Result<Welcome, Error> {
     }
 }
 
-/// Tries all addresses of the gateway, each a little later than the one before, up to a WebSocket behind the pinned
+/// Tries all addresses of the gateway, each a little later than the one before, up to a connection behind the pinned
 /// key: the first one that gets there wins. (An address of the gateway's own network may belong to a stranger here.)
-async fn race(identity: &Identity, known: &Known) -> Result<Reached, Error> {
+/// Where both ways are open to it, QUIC begins, and is preferred if it is there within a second.
+pub(crate) async fn race(
+    identity: &Identity,
+    known: &Known,
+    ways: &Ways,
+) -> Result<Reached, Error> {
     let config = pin::client_config(identity.pin).map_err(|error| Error::Tls {
         address: identity.addresses.join(", "),
         source: io::Error::other(error),
     })?;
     let config = Arc::new(config);
     let (candidates, mut failure) = resolve(&identity.addresses, known).await;
+    let start = Instant::now();
     let mut attempts = JoinSet::new();
+    let mut websockets = 0;
     for (n, (address, at)) in candidates.into_iter().enumerate() {
+        let mut begin = start + STAGGER * u32::try_from(n).unwrap_or(u32::MAX);
+        #[cfg(feature = "quic")]
+        if let Some((offer, resume)) = ways.quic {
+            let (tls, address) = (ClientConfig::clone(&config), address.clone());
+            attempts.spawn(async move {
+                sleep_until(begin).await;
+                let called = call(address, at, offer, tls, resume).await;
+                (TransportKind::Quic, called)
+            });
+        }
+        if !ways.websocket {
+            continue;
+        }
+        if ways.has_quic() {
+            begin += QUIC_FIRST;
+        }
         let config = Arc::clone(&config);
         attempts.spawn(async move {
-            sleep(STAGGER * u32::try_from(n).unwrap_or(u32::MAX)).await;
-            match timeout(CONNECT_TIMEOUT, attempt(&address, at, config)).await {
-                Ok(done) => done,
-                Err(_) => Err(Error::TimedOut(format!("{address} ({at})"))),
-            }
+            sleep_until(begin).await;
+            let done = timeout(CONNECT_TIMEOUT, attempt(&address, at, config)).await;
+            let done = done.unwrap_or_else(|_| Err(Error::TimedOut(format!("{address} ({at})"))));
+            (TransportKind::WebSocket, done)
         });
+        websockets += 1;
     }
-    while let Some(done) = attempts.join_next().await {
+    let preferred = start + QUIC_PREFERRED;
+    let mut second: Option<Reached> = None;
+    loop {
+        // Whoever has an answer by one way does not wait long for the other.
+        let has_answer = ways.websocket && (second.is_some() || websockets == 0);
+        let done = tokio::select! {
+            done = attempts.join_next() => done,
+            () = sleep_until(preferred), if has_answer => None,
+        };
+        let Some(done) = done else { break };
+        let Ok((kind, done)) = done else { continue };
+        if kind == TransportKind::WebSocket {
+            websockets -= 1;
+        }
         match done {
-            Ok(Ok(reached)) => return Ok(reached),
-            // A key that is not ours is the most telling failure, whatever else failed.
-            Ok(Err(error)) => {
-                if !matches!(failure, Some(Error::WrongKey(_))) {
+            Ok(reached) => {
+                let is_best = kind == TransportKind::Quic || !ways.has_quic();
+                if is_best || Instant::now() >= preferred {
+                    return Ok(reached);
+                }
+                second.get_or_insert(reached);
+            }
+            // A key that is not ours is the most telling failure, whatever else failed; what QUIC met tells least.
+            Err(error) => {
+                let is_telling = kind == TransportKind::WebSocket || failure.is_none();
+                if is_telling && !matches!(failure, Some(Error::WrongKey(_))) {
                     failure = Some(error);
                 }
             }
-            Err(_) => {}
         }
     }
+    if let Some(second) = second {
+        return Ok(second);
+    }
     Err(failure.unwrap_or_else(|| Error::TimedOut(identity.addresses.join(", "))))
+}
+
+/// Calls one address by QUIC.
+#[cfg(feature = "quic")]
+async fn call(
+    address: String,
+    mut at: SocketAddr,
+    offer: proto_tunnel::QuicOffer,
+    tls: ClientConfig,
+    resume: proto_tunnel::ResumeConfig,
+) -> Result<Reached, Error> {
+    let websocket = at;
+    if let proto_tunnel::QuicOffer::Port(port) = offer {
+        at.set_port(port);
+    }
+    let dialed = timeout(
+        QUIC_TIMEOUT,
+        link::quic::QuicConnection::dial(at, tls, resume),
+    );
+    let connection = match dialed.await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            debug!(%at, "no connection by QUIC: {error}");
+            return Err(Error::Connect {
+                address: format!("{address} ({at}) by QUIC"),
+                source: io::Error::other(error),
+            });
+        }
+        Err(_) => return Err(Error::TimedOut(format!("{address} ({at}) by QUIC"))),
+    };
+    Ok(Reached {
+        socket: Socket::Quic(connection),
+        local: crate::network::towards(at),
+        address,
+        at: websocket,
+    })
 }
 
 async fn resolve(
@@ -189,9 +308,9 @@ async fn resolve(
     (candidates, failure)
 }
 
-/// A WebSocket behind the pinned key, and the way there.
-struct Reached {
-    socket: Socket,
+/// A connection to whoever has the pinned key, and the way there.
+pub(crate) struct Reached {
+    pub(crate) socket: Socket,
     local: Option<IpAddr>,
     address: String,
     at: SocketAddr,
@@ -234,7 +353,7 @@ async fn attempt(
         reason: error.to_string(),
     })?;
     Ok(Reached {
-        socket,
+        socket: Socket::WebSocket(Box::new(socket)),
         local,
         address: address.to_owned(),
         at,

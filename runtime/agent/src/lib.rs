@@ -1,7 +1,8 @@
 //! The far half of the tunnel: dials out, serves opens from its allow-list.
 //!
 //! [`Agent::run`] keeps one session to the gateway for as long as it is let: TCP, TLS 1.3 with the gateway's key
-//! pinned (no authority, no clock), a WebSocket at `/agent`, then `link`'s streams. It redials for ever. The gateway
+//! pinned (no authority, no clock), a WebSocket at `/agent`, then `link`'s streams; or QUIC with the same key and the
+//! same streams, where UDP gets through ([`Transport`]). It redials for ever. The gateway
 //! asks for connections; which targets it may have is decided here alone, by [`AllowList`]. There is no listening
 //! socket, nothing is written to disk but the identity, and every queue is bounded.
 //!
@@ -20,36 +21,39 @@ mod connect;
 mod error;
 mod follow;
 mod identity;
+mod keep;
 mod known;
 mod lease;
 mod life;
 mod log;
 mod network;
 mod pin;
+mod prospect;
 mod redial;
 mod relay;
 mod serve;
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dialer::{Dialer, Direct};
-use link::{Line, LineHandle, LineState, Mux, MuxConfig, SessionEnd};
-use proto_tunnel::{Bye, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig, Secret};
+use link::{Line, Mux, MuxConfig, SessionEnd, TransportKind};
+use proto_tunnel::{Bye, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 pub use allow::{AllowList, Allowed, DatagramRule, ParseAllowedError};
-use connect::Connected;
+use connect::{Connected, Socket};
 pub use error::Error;
 use identity::Identity;
 pub use identity::default_state_dir;
 pub use life::CameraNotes;
 use life::Life;
 pub use log::LogTail;
+use prospect::Prospect;
+pub use prospect::Transport;
 use redial::Redial;
 
 /// 4 MiB: 16 s of a stream of 2 Mbit/s, and what a camera with 32 MiB can spare for a while.
@@ -64,6 +68,8 @@ pub struct AgentConfig {
     pub join: Option<JoinCode>,
     /// The gateway's `host:port` where it is known better than when the agent joined; tried first.
     pub gateway: Option<String>,
+    /// What may carry its session.
+    pub transport: Transport,
     /// What it may dial.
     pub allow: AllowList,
     /// How it dials.
@@ -100,6 +106,7 @@ impl AgentConfig {
             state_dir: state_dir.into(),
             join: None,
             gateway: None,
+            transport: Transport::default(),
             allow: AllowList::default(),
             dialer: Arc::new(Direct),
             heartbeat: HeartbeatConfig::default(),
@@ -167,7 +174,8 @@ impl Agent {
     /// Only when the gateway refuses the very first join: that needs a person. Anything later is retried for ever.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(shutdown);
-        let mut redial = Redial::new(self.config.pace, &self.config.state_dir);
+        let prospect = Prospect::new(self.config.transport, self.resume(), self.config.pace);
+        let mut redial = Redial::new(self.config.pace, &self.config.state_dir, prospect);
         let mut life = Arc::new(Life::new());
         // A connection for a new session, when the gateway had no more of the old one.
         let mut next = None;
@@ -179,17 +187,16 @@ impl Agent {
                     connected = redial.dial(&self.identity, &self.state, None) => connected?,
                 },
             };
-            self.welcomed();
-            let (line, handle) = Line::new(self.resume());
             let Connected {
                 socket,
                 welcome,
                 local,
             } = connected;
-            if handle.attach(socket, 0).is_err() {
+            let kind = socket.kind();
+            self.welcomed(kind);
+            let Some(mux) = self.begin(socket) else {
                 continue;
-            }
-            let mux = Mux::client((line, handle.clone()), MuxConfig::agent());
+            };
             life.note_session(local);
             let mut is_restart = false;
             let leave = async {
@@ -207,12 +214,14 @@ impl Agent {
             };
             let after = tokio::select! {
                 end = serve::serve(&mux, &self.config, &life, leave) => self.explain(end),
-                replaced = self.keep_attached(&mut redial, &handle, &welcome.ticket, &life, local) => {
-                    warn!("the gateway has this session no more, connections to cameras end");
-                    next = Some(replaced?);
+                replaced = self.keep(&mut redial, &mux, &welcome.ticket, &life, local) => {
+                    next = replaced?;
                     continue;
                 }
             };
+            if kind == TransportKind::Quic {
+                redial.note_quic_ended();
+            }
             mux.close().await;
             if is_restart {
                 if let Some(restart) = &self.config.restart {
@@ -224,9 +233,24 @@ impl Agent {
             }
             match after {
                 After::Stop => return Ok(()),
+                // A gateway that knows the connection no more says so at once.
+                After::Redial if kind == TransportKind::Quic => redial.plan_at_once(),
                 After::Redial => redial.plan_soon(),
                 After::Wait => redial.plan_late(),
             }
+        }
+    }
+
+    /// The streams of a session.
+    fn begin(&self, socket: Socket) -> Option<Mux> {
+        match socket {
+            Socket::WebSocket(socket) => {
+                let (line, handle) = Line::new(self.resume());
+                handle.attach(socket, 0).ok()?;
+                Some(Mux::client((line, handle), MuxConfig::agent()))
+            }
+            #[cfg(feature = "quic")]
+            Socket::Quic(connection) => Some(Mux::quic(connection, MuxConfig::agent())),
         }
     }
 
@@ -238,64 +262,9 @@ impl Agent {
         }
     }
 
-    /// Gives the session a new connection whenever it has lost one, or may have. Returns a connection for a new session
-    /// when the gateway has the old one no more.
-    async fn keep_attached(
-        &self,
-        redial: &mut Redial,
-        line: &LineHandle,
-        ticket: &Secret,
-        life: &Life,
-        mut local: Option<IpAddr>,
-    ) -> Result<Connected, Error> {
-        loop {
-            let now = *line.state().borrow();
-            let attached = match now {
-                LineState::Attached(attached) => attached,
-                LineState::Detached => {
-                    info!(
-                        "connection to the gateway lost ({}), redialing",
-                        line.lost()
-                    );
-                    redial.plan_at_once();
-                    let connected = redial
-                        .dial(&self.identity, &self.state, Some((line, ticket)))
-                        .await?;
-                    let Some(position) = connected.welcome.resumed else {
-                        return Ok(connected);
-                    };
-                    match line.attach(connected.socket, position) {
-                        Ok(_) => {
-                            local = connected.local;
-                            life.note_local(local);
-                            self.state.send_replace(State::Connected);
-                            info!("the session goes on over a new connection");
-                        }
-                        Err(error) => warn!("the session cannot go on: {error}"),
-                    }
-                    continue;
-                }
-                // Whoever serves the session is told, too.
-                LineState::Ended => return std::future::pending().await,
-            };
-            tokio::select! {
-                () = line.detached(attached) => {}
-                () = redial.network.changed() => match local {
-                    // TCP itself would notice only much later.
-                    Some(address) if !network::is_own(address) => {
-                        info!(%address, "this machine has lost the connection's address");
-                        line.detach_if(attached, "its address is gone");
-                    }
-                    _ if redial.network.is_told() => line.doubt(),
-                    _ => {}
-                },
-            }
-        }
-    }
-
-    fn welcomed(&mut self) {
+    fn welcomed(&mut self, transport: TransportKind) {
         self.state.send_replace(State::Connected);
-        info!(agent = %self.identity.name, "connected to the gateway");
+        info!(agent = %self.identity.name, %transport, "connected to the gateway");
         if self.identity.join_secret.take().is_some()
             && let Err(error) = self.identity.save(&self.config.state_dir)
         {

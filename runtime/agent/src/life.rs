@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dialer::Target;
@@ -43,6 +43,8 @@ pub(crate) struct Life {
     reached: AtomicU8,
     /// Where the camera was found last, if it is named by what does not move.
     found: Mutex<Option<IpAddr>>,
+    /// Streams that are open now.
+    streams: AtomicUsize,
     /// Somebody wants the program to start anew.
     pub(crate) restart: Notify,
 }
@@ -61,6 +63,7 @@ impl Life {
             failed: AtomicU64::new(0),
             reached: AtomicU8::new(UNKNOWN),
             found: Mutex::new(None),
+            streams: AtomicUsize::new(0),
             restart: Notify::new(),
         }
     }
@@ -74,6 +77,17 @@ impl Life {
     /// Notes that the session has a connection from this address now.
     pub(crate) fn note_local(&self, local: Option<IpAddr>) {
         *self.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
+    }
+
+    /// Counts a stream until what is returned is dropped.
+    pub(crate) fn note_stream(self: &Arc<Self>) -> OpenStream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        OpenStream(Arc::clone(self))
+    }
+
+    /// Whether the gateway wants nothing at the moment.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0
     }
 
     /// Notes how a dial ended: `reached` if it did, and at which address if that had to be found out.
@@ -158,6 +172,15 @@ impl Life {
                 reached => Some(reached == YES),
             },
         }
+    }
+}
+
+/// One stream that is open.
+pub(crate) struct OpenStream(Arc<Life>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

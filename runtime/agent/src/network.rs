@@ -1,7 +1,7 @@
 //! This machine's addresses and routes: told by the kernel as they change, so that nobody waits for a time-out.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::TcpSocket;
@@ -67,6 +67,18 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
     };
     let bound = socket.and_then(|socket| socket.bind(SocketAddr::new(address, 0)));
     !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+/// This machine's address towards `peer`. Connecting a UDP socket sends nothing.
+pub(crate) fn towards(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if peer.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(target_os = "linux")]

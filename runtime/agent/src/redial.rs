@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use link::LineHandle;
+use link::{LineHandle, TransportKind};
 use proto_tunnel::{Refusal, Resume, Secret};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::backoff::Backoff;
-use crate::connect::{Caller, Connected, connect};
+use crate::connect::{Caller, Connected, Reached, introduce, race};
 use crate::identity::Identity;
 use crate::known::Known;
 use crate::network::Network;
+use crate::prospect::{Prospect, Ways};
 use crate::{Error, State};
 
 /// A connection shorter than this does not count as a success for the pauses between redials.
@@ -26,6 +27,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(30);
 /// All that dialing has to remember over connections and sessions.
 pub(crate) struct Redial {
     pub(crate) network: Network,
+    pub(crate) prospect: Prospect,
     known: Known,
     backoff: Backoff,
     instance: u64,
@@ -37,12 +39,13 @@ pub(crate) struct Redial {
 }
 
 impl Redial {
-    pub(crate) fn new(pace: f32, state_dir: &Path) -> Self {
+    pub(crate) fn new(pace: f32, state_dir: &Path, prospect: Prospect) -> Self {
         let mut instance = [0; 8];
         // Without random bytes the number is 0: then only a restart while an old hello is under way could harm.
         let _ = getrandom::fill(&mut instance);
         Self {
             network: Network::new(),
+            prospect,
             known: Known::load(state_dir),
             backoff: Backoff::new(pace),
             instance: u64::from_ne_bytes(instance),
@@ -94,12 +97,12 @@ impl Redial {
             self.pause(state).await;
             state.send_replace(State::Connecting);
             self.network.forget();
-            self.attempt = self.attempt.wrapping_add(1);
-            let caller = Caller {
-                identity,
-                instance: self.instance,
-                attempt: self.attempt,
+            // A session over a WebSocket goes on over nothing else.
+            let ways = match session {
+                Some(_) => Ways::websocket(),
+                None => self.prospect.ways(),
             };
+            let caller = self.caller(identity);
             let resume = || {
                 let (line, ticket) = session?;
                 Some(Resume {
@@ -107,9 +110,15 @@ impl Redial {
                     consumed: line.detach(),
                 })
             };
-            match connect(&caller, &mut self.known, resume).await {
+            let reached = race(identity, &self.known, &ways).await;
+            let by = reached.as_ref().ok().map(|reached| reached.socket.kind());
+            let connected = match reached {
+                Ok(reached) => introduce(&caller, &mut self.known, reached, resume).await,
+                Err(error) => Err(error),
+            };
+            match connected {
                 Ok(connected) => {
-                    self.welcome = Some(Instant::now());
+                    self.note_welcome(&ways, &connected);
                     return Ok(connected);
                 }
                 Err(Error::Refused { reason, text }) => {
@@ -127,12 +136,83 @@ impl Redial {
                     }
                 }
                 Err(error) => {
+                    // It was reached, and then did not answer: not by the same way at once.
+                    if by == Some(TransportKind::Quic) {
+                        self.prospect.note_blocked();
+                    }
                     self.plan_next();
                     let pause = self.due.saturating_duration_since(Instant::now());
                     warn!(retry_in = ?pause, "cannot reach the gateway: {}", error.chain());
                 }
             }
         }
+    }
+
+    /// Tries QUIC beside a session that runs over a WebSocket.
+    pub(crate) async fn try_quic(&mut self, identity: &Identity) -> Option<Connected> {
+        let ways = self.prospect.quic_alone();
+        let caller = self.caller(identity);
+        let connected = match race(identity, &self.known, &ways).await {
+            Ok(reached) => introduce(&caller, &mut self.known, reached, || None).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            Ok(connected) => {
+                self.note_welcome(&ways, &connected);
+                Some(connected)
+            }
+            Err(error) => {
+                let pause = self.prospect.note_blocked();
+                debug!(again_in = ?pause, "QUIC does not get through: {}", error.chain());
+                None
+            }
+        }
+    }
+
+    /// Reaches the gateway by WebSocket, whatever else there is, and says nothing yet.
+    pub(crate) async fn reach_by_websocket(&self, identity: &Identity) -> Result<Reached, Error> {
+        race(identity, &self.known, &Ways::websocket()).await
+    }
+
+    /// Begins a session there.
+    pub(crate) async fn leave_quic(
+        &mut self,
+        identity: &Identity,
+        reached: Reached,
+    ) -> Result<Connected, Error> {
+        self.prospect.note_blocked();
+        let caller = self.caller(identity);
+        let connected = introduce(&caller, &mut self.known, reached, || None).await?;
+        self.note_welcome(&Ways::websocket(), &connected);
+        Ok(connected)
+    }
+
+    /// A session over QUIC is over.
+    pub(crate) fn note_quic_ended(&mut self) {
+        if let Some(welcome) = self.welcome {
+            self.prospect.note_lasted(welcome.elapsed());
+        }
+    }
+
+    fn caller<'a>(&mut self, identity: &'a Identity) -> Caller<'a> {
+        self.attempt = self.attempt.wrapping_add(1);
+        Caller {
+            identity,
+            instance: self.instance,
+            attempt: self.attempt,
+        }
+    }
+
+    fn note_welcome(&mut self, ways: &Ways, connected: &Connected) {
+        self.welcome = Some(Instant::now());
+        if ways.has_quic() && connected.socket.kind() == TransportKind::WebSocket {
+            let pause = self.prospect.note_blocked();
+            info!(
+                "QUIC does not get through to the gateway, a WebSocket does; trying again in {} min",
+                pause.as_secs() / 60
+            );
+        }
+        self.prospect.note_offer(connected.welcome.quic);
     }
 
     fn plan_next(&mut self) {

@@ -17,7 +17,7 @@ use proto_tunnel::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::follow;
@@ -29,6 +29,8 @@ use crate::{AgentConfig, AllowList};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the camera; the gateway waits a little longer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take that is being said already.
+const END_TOLD: Duration = Duration::from_millis(100);
 /// Longest wait for one of the addresses that a camera may have.
 const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,7 @@ pub(crate) async fn serve(
         Ok(control) => control,
         Err(error) => return SessionEnd::Broken(error),
     };
-    let hold = Hold::new(mux.line().clone(), config.hold);
+    let hold = Hold::new(mux.state(), config.hold);
     let opens = async {
         let mut streams = JoinSet::new();
         loop {
@@ -56,7 +58,11 @@ pub(crate) async fn serve(
                 accepted = mux.accept() => match accepted {
                     Ok(stream) => {
                         let (config, life, hold) = (config.clone(), Arc::clone(life), hold.clone());
-                        streams.spawn(async move { answer(stream, &config, &life, &hold).await });
+                        let open = life.note_stream();
+                        streams.spawn(async move {
+                            let _open = open;
+                            answer(stream, &config, &life, &hold).await;
+                        });
                     }
                     Err(error) => return error,
                 },
@@ -66,7 +72,12 @@ pub(crate) async fn serve(
     };
     tokio::select! {
         end = converse(control, leave) => end,
-        error = opens => SessionEnd::Broken(error),
+        // The end of the session may be seen here before the goodbye that was said first is done.
+        error = async {
+            let error = opens.await;
+            sleep(END_TOLD).await;
+            error
+        } => SessionEnd::Broken(error),
     }
 }
 

@@ -85,9 +85,16 @@ fn add_agent(text: &mut MetricsText, agent: &AgentView) {
     if let Some(rtt_ms) = agent.rtt_ms.filter(|_| agent.connected) {
         text.add(&names::AGENT_RTT, &[name], rtt_ms / 1000.0);
     }
+    if let Some(transport) = agent.transport {
+        text.add(&names::AGENT_TRANSPORT, &[name, transport], 1_u64);
+    }
     // The gateway counts sessions after the first; one that stands was the first at least.
     let connects = agent.reconnects + u64::from(agent.connected || agent.reconnects > 0);
     text.add(&names::AGENT_CONNECTS, &[name], connects);
+    if let Some(limit) = agent.limit_bits {
+        text.add(&names::AGENT_LIMIT, &[name], limit / 8);
+        text.add(&names::AGENT_LIMITED, &[name], agent.limited_s);
+    }
     text.add(&names::TUNNEL_STREAMS, &[name], agent.streams);
     text.add(&names::TUNNEL_BYTES, &[name, "in"], agent.received_bytes);
     text.add(&names::TUNNEL_BYTES, &[name, "out"], agent.sent_bytes);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hub::{State, Statistics, Status, Stream};
 use media::{Kind, Track};
 use serde::Serialize;
-use tunnel::{AgentStatus, ForwardStatus, Report, Target};
+use tunnel::{AgentStatus, ForwardStatus, Report, Target, TransportKind};
 
 use crate::mask::mask;
 use crate::{AppState, CameraInfo, DeviceStatus};
@@ -46,11 +46,14 @@ pub(crate) struct AgentView {
     since: Option<Moment>,
     last_seen: Option<Moment>,
     address: Option<SocketAddr>,
+    pub(crate) transport: Option<&'static str>,
     version: Option<String>,
     host_name: Option<String>,
     pub(crate) rtt_ms: Option<f64>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    pub(crate) limit_bits: Option<u64>,
+    pub(crate) limited_s: f64,
     pub(crate) streams: usize,
     streams_opened: u64,
     streams_failed: u64,
@@ -108,11 +111,14 @@ impl From<AgentStatus> for AgentView {
             since: agent.connected_since.map(moment),
             last_seen: agent.last_seen.map(moment),
             address: agent.remote,
+            transport: agent.transport.map(TransportKind::as_str),
             version: agent.version,
             host_name: agent.host_name,
             rtt_ms: agent.rtt_ms.map(|rtt| (rtt * 100.0).round() / 100.0),
             received_bytes: agent.bytes_received,
             sent_bytes: agent.bytes_sent,
+            limit_bits: agent.limit.map(|bytes| bytes.saturating_mul(8)),
+            limited_s: (agent.limited.as_secs_f64() * 100.0).round() / 100.0,
             streams: agent.streams,
             streams_opened: agent.streams_opened,
             streams_failed: agent.streams_failed,

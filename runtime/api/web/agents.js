@@ -21,7 +21,7 @@ export function drawAgents(parent, logPanel, overview) {
     { text: restarting.has(agent.name) ? t("restarting") : agentState(agent, overview), className: "dot", state: agent.connected ? "live" : agent.reconnecting ? "waiting" : "offline" },
     { text: cameraOf(agent), className: "mono" },
     { text: agent.address ?? "–", className: "mono" },
-    { text: agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)}\u00a0${t("millisecond")}` : "–" },
+    { text: roundTripOf(agent), title: agent.transport ?? "" },
     { text: `${bytes(agent.received_bytes)} / ${bytes(agent.sent_bytes)}` },
     { text: number(agent.reconnects), title: t("sessions_hint", number(agent.sessions), number(agent.sessions_lost), bytes(agent.replayed_bytes)) },
     { text: agent.version ?? "–", title: uptimeOf(agent) },
@@ -40,6 +40,13 @@ function agentState(agent, overview) {
   if (agent.reconnecting) return t("agent_reconnecting");
   const away = age(overview, agent.last_seen ?? agent.since);
   return away === null ? t("never_seen") : t("away_for", span(away));
+}
+
+const TRANSPORTS = { quic: "QUIC", websocket: "WebSocket" };
+
+function roundTripOf(agent) {
+  const trip = agent.connected && agent.rtt_ms !== null ? `${number(agent.rtt_ms, agent.rtt_ms < 10 ? 1 : 0)}\u00a0${t("millisecond")}` : null;
+  return [trip, TRANSPORTS[agent.transport]].filter(Boolean).join(" · ") || "–";
 }
 
 function cameraOf(agent) {

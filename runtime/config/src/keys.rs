@@ -21,12 +21,15 @@ pub(crate) enum Kind {
     Secret,
     Path,
     Listen,
+    ListenOrOff,
     Address,
     Endpoint,
     Target,
     Duration,
     /// Pictures a second.
     Rate,
+    /// Bits a second.
+    Bitrate,
     Source,
     Agent,
     OneOf(&'static [&'static str]),
@@ -79,6 +82,12 @@ pub(crate) static ROOT: Section = Section {
             about: "The cameras by name. A name is 1 to 64 letters, digits, `_`, `-` or `.`; case matters. The value is a source alone, or the keys below.",
         },
         Key {
+            name: "agents",
+            kind: Kind::Named("AGENT", &Kind::Section(&AGENT)),
+            default: Some(""),
+            about: "What holds for single agents, by name. An agent needs no entry here; `eyelet agent add` makes it known.",
+        },
+        Key {
             name: "forwards",
             kind: Kind::List(&FORWARD),
             default: Some(""),
@@ -101,7 +110,22 @@ pub(crate) static HTTP: Section = Section {
             default: Some(""),
             about: "Where agents find this machine from outside, such as `eyelet.example.com:8080`; it is written into join codes. Without a port it is the port of `listen`.",
         },
+        Key {
+            name: "quic",
+            kind: Kind::ListenOrOff,
+            default: Some("that of `listen`"),
+            about: "Address and port where agents come by QUIC, which is UDP, or `off`. Agents that find it closed come by WebSocket.",
+        },
     ],
+};
+
+pub(crate) static AGENT: Section = Section {
+    keys: &[Key {
+        name: "limit",
+        kind: Kind::Bitrate,
+        default: Some(""),
+        about: "Most bits a second that all connections through this agent carry together, each way, such as `4mbit`, `512kbit` or `1.5mbit` (16 kbit to 100 gbit). They share it evenly; signs of life and commands do not wait for it.",
+    }],
 };
 
 pub(crate) static RTSP: Section = Section {

@@ -60,6 +60,8 @@ pub struct Config {
     pub a9: Option<A9>,
     /// How JPEG pictures are made of other video.
     pub pixels: Pixels,
+    /// What holds for single agents, in the file's order; each name is there once.
+    pub agents: Vec<Agent>,
     /// The cameras in the file's order; each name is there once.
     pub cameras: Vec<Camera>,
     /// The forwards in the file's order; each address is there once.
@@ -74,6 +76,45 @@ pub struct Http {
     /// Where agents find this machine from outside.
     #[serde(serialize_with = "as_text_or_null")]
     pub public: Option<Target>,
+    /// Where agents come by QUIC.
+    pub quic: Quic,
+}
+
+/// Where agents come by QUIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quic {
+    /// Where they come by WebSocket, if that UDP port is free.
+    #[default]
+    Same,
+    /// Nowhere.
+    Off,
+    /// Here.
+    #[serde(untagged)]
+    At(SocketAddr),
+}
+
+/// What holds for one agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Agent {
+    /// Its name.
+    #[serde(serialize_with = "as_text")]
+    pub name: AgentName,
+    /// Most bits a second through it, each way.
+    pub limit: Option<Bitrate>,
+}
+
+/// Bits a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Bitrate(u64);
+
+impl Bitrate {
+    /// As bytes a second.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0 / 8
+    }
 }
 
 /// The RTSP server.
@@ -257,6 +298,7 @@ impl Default for Config {
             http: Http {
                 listen: local(8080),
                 public: None,
+                quic: Quic::Same,
             },
             rtsp: Rtsp {
                 listen: local(8554),
@@ -269,6 +311,7 @@ impl Default for Config {
                 decoder: Decoder::BuiltIn,
                 ffmpeg: PathBuf::from("ffmpeg"),
             },
+            agents: Vec::new(),
             cameras: Vec::new(),
             forwards: Vec::new(),
         }

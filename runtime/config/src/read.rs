@@ -1,5 +1,6 @@
 //! From YAML nodes to [`Config`], collecting every problem on the way.
 
+mod agents;
 mod cameras;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,7 @@ use crate::secret::Secret;
 use crate::source::Scheme;
 use crate::tree::{Entry, Node, Value};
 use crate::{
-    A9, Camera, Config, Decoder, Forward, Http, Passthrough, Pixels, RawMode, Rtsp, Transport,
+    A9, Camera, Config, Decoder, Forward, Http, Passthrough, Pixels, Quic, RawMode, Rtsp, Transport,
 };
 
 /// Bytes of password in the handshake of a camera that pushes over UDP.
@@ -57,6 +58,7 @@ impl Reader {
             rtsp: self.rtsp(fields.get("rtsp"), default.rtsp),
             a9: fields.get("a9").map(|node| self.a9(node)),
             pixels: self.pixels(fields.get("pixels"), default.pixels),
+            agents: self.agents(fields.get("agents")),
             cameras: self.cameras(fields.get("cameras")),
             forwards: self.forwards(fields.get("forwards")),
         };
@@ -78,7 +80,13 @@ impl Reader {
                 parse_endpoint(text, listen.port())
             })
         });
-        Http { listen, public }
+        let quic = fields.get("quic");
+        let quic = quic.and_then(|node| self.value(node, "http.quic", parse_quic));
+        Http {
+            listen,
+            public,
+            quic: quic.unwrap_or(default.quic),
+        }
     }
 
     fn rtsp(&mut self, node: Option<&&Node>, default: Rtsp) -> Rtsp {
@@ -614,6 +622,13 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
             quoted(text)
         )
     })
+}
+
+fn parse_quic(text: &str) -> Result<Quic, String> {
+    match text {
+        "off" => Ok(Quic::Off),
+        text => parse_listen(text).map(Quic::At),
+    }
 }
 
 fn parse_switch(text: &str) -> Result<bool, String> {

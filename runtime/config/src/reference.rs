@@ -39,6 +39,8 @@ An editor that knows JSON schemas completes and checks the file while you type: 
 
 **Durations** are numbers with units: `500ms`, `10s`, `2m`, `1m30s`, `1h`, `1d`.
 
+**Rates** are numbers of bits a second with a unit of 1000, 1000² or 1000³: `512kbit`, `4mbit`, `1.5mbit`, `1gbit`.
+
 **Variables.** `${NAME}` in a value becomes the environment variable `NAME`; `${NAME:text}` becomes
 `text` where `NAME` is not set. A variable that is not set and has no default is an error. Variables
 are replaced after the YAML has been read: whatever a variable holds, it stays one value and cannot
@@ -76,6 +78,8 @@ cameras:
   esp:
     source: jpeg+tcp://192.168.1.100:1234
     raw: "127.0.0.1:8081"
+agents:
+  shed: { limit: 8mbit }
 forwards:
   - { listen: "127.0.0.1:8654", agent: shed, target: "127.0.0.1:554" }
 "#;
@@ -128,11 +132,13 @@ fn nested_rows(out: &mut String, path: &str, kind: &Kind) {
         | Kind::Secret
         | Kind::Path
         | Kind::Listen
+        | Kind::ListenOrOff
         | Kind::Address
         | Kind::Endpoint
         | Kind::Target
         | Kind::Duration
         | Kind::Rate
+        | Kind::Bitrate
         | Kind::Source
         | Kind::Agent
         | Kind::OneOf(_)
@@ -147,6 +153,8 @@ fn describe(kind: &Kind) -> String {
         Kind::Path => "path".into(),
         Kind::Rate => "number".into(),
         Kind::Listen => "address:port".into(),
+        Kind::ListenOrOff => "address:port or `off`".into(),
+        Kind::Bitrate => "bits a second".into(),
         Kind::Address => "IP address".into(),
         Kind::Endpoint => "host or host:port".into(),
         Kind::Target => "host:port".into(),
@@ -221,12 +229,20 @@ fn kind_schema(kind: &Kind) -> Value {
     match kind {
         // YAML makes numbers of passwords such as 1234; Eyelet takes them as typed.
         Kind::Text | Kind::Secret => json!({ "type": ["string", "number", "boolean"] }),
-        Kind::Path | Kind::Listen | Kind::Address | Kind::Endpoint | Kind::Target => {
+        Kind::Path
+        | Kind::Listen
+        | Kind::ListenOrOff
+        | Kind::Address
+        | Kind::Endpoint
+        | Kind::Target => {
             json!({ "type": "string" })
         }
         Kind::Source => json!({ "type": "string", "pattern": "^[A-Za-z0-9+]+://|\\$\\{" }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$|\\$\\{" }),
         Kind::Rate => json!({ "type": ["number", "string"] }),
+        Kind::Bitrate => {
+            json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(kbit|mbit|gbit)$|\\$\\{" })
+        }
         Kind::Agent => json!({ "type": "string", "pattern": format!("{AGENT_PATTERN}|\\$\\{{") }),
         // YAML reads these two words as what they say.
         Kind::OneOf(["false", "true"]) => json!({ "type": "boolean" }),

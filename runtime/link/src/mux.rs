@@ -11,7 +11,8 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::counters::Counted;
 use crate::pace::MAX_PIECE;
-use crate::{Error, Flow, Line, LineHandle, Stream};
+use crate::stream::LineStream;
+use crate::{Error, Flow, Line, LineHandle};
 
 /// Largest multiplexer frame. Streams make smaller ones where the line is slow, see [`crate::pace::Pace`].
 pub(crate) const SPLIT: usize = MAX_PIECE;
@@ -54,10 +55,10 @@ impl MuxConfig {
 
 /// Many streams over one line. Its driver task ends when the line does, by [`Mux::close`], or when the
 /// `Mux` is dropped; then every stream fails.
-pub struct Mux {
+pub(crate) struct LineMux {
     opens: mpsc::Sender<OpenRequest>,
     open_slots: Arc<Semaphore>,
-    accepted: Mutex<mpsc::Receiver<Box<Stream>>>,
+    accepted: Mutex<mpsc::Receiver<Box<LineStream>>>,
     close: watch::Sender<bool>,
     ended: watch::Receiver<Option<Result<(), String>>>,
     flow: Arc<Flow>,
@@ -66,27 +67,27 @@ pub struct Mux {
     driver: JoinHandle<()>,
 }
 
-type OpenRequest = (OwnedSemaphorePermit, oneshot::Sender<Stream>);
+type OpenRequest = (OwnedSemaphorePermit, oneshot::Sender<LineStream>);
 
-impl fmt::Debug for Mux {
+impl fmt::Debug for LineMux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mux")
+        f.debug_struct("LineMux")
             .field("flow", &self.flow)
             .field("ended", &*self.ended.borrow())
             .finish_non_exhaustive()
     }
 }
 
-impl Mux {
+impl LineMux {
     /// The end that dialed.
     #[must_use]
-    pub fn client(line: (Line, LineHandle), config: MuxConfig) -> Self {
+    pub(crate) fn client(line: (Line, LineHandle), config: MuxConfig) -> Self {
         Self::start(line, config, yamux::Mode::Client)
     }
 
     /// The end that accepted.
     #[must_use]
-    pub fn server(line: (Line, LineHandle), config: MuxConfig) -> Self {
+    pub(crate) fn server(line: (Line, LineHandle), config: MuxConfig) -> Self {
         Self::start(line, config, yamux::Mode::Server)
     }
 
@@ -145,7 +146,7 @@ impl Mux {
     ///
     /// # Errors
     /// [`Error::TooManyStreams`] at the cap, [`Error::Closed`] or [`Error::Mux`] after the end.
-    pub async fn open(&self) -> Result<Stream, Error> {
+    pub(crate) async fn open(&self) -> Result<LineStream, Error> {
         let slots = Arc::clone(&self.open_slots);
         let permit = slots
             .try_acquire_owned()
@@ -162,26 +163,26 @@ impl Mux {
     ///
     /// # Errors
     /// [`Error::Closed`] or [`Error::Mux`] after the end.
-    pub async fn accept(&self) -> Result<Stream, Error> {
+    pub(crate) async fn accept(&self) -> Result<LineStream, Error> {
         let accepted = self.accepted.lock().await.recv().await;
         accepted.map(|stream| *stream).ok_or_else(|| self.end())
     }
 
     /// What it runs over, to bring it the next transport.
     #[must_use]
-    pub fn line(&self) -> &LineHandle {
+    pub(crate) fn line(&self) -> &LineHandle {
         &self.line
     }
 
     /// Bytes of all streams so far, with their frames.
     #[must_use]
-    pub fn flow(&self) -> &Arc<Flow> {
+    pub(crate) fn flow(&self) -> &Arc<Flow> {
         &self.flow
     }
 
     /// Streams open from this end.
     #[must_use]
-    pub fn open_streams(&self) -> usize {
+    pub(crate) fn open_streams(&self) -> usize {
         self.max_streams
             .saturating_sub(self.open_slots.available_permits())
     }
@@ -190,7 +191,7 @@ impl Mux {
     ///
     /// # Errors
     /// [`Error::Mux`] when the session did not end by a polite close.
-    pub async fn closed(&self) -> Result<(), Error> {
+    pub(crate) async fn closed(&self) -> Result<(), Error> {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Err(error))) => Err(Error::Mux(error.clone())),
@@ -199,7 +200,7 @@ impl Mux {
     }
 
     /// Ends the session politely, within two seconds. Streams that are still open fail.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.close.send_replace(true);
         let _ = self.closed().await;
     }
@@ -212,7 +213,7 @@ impl Mux {
     }
 }
 
-impl Drop for Mux {
+impl Drop for LineMux {
     fn drop(&mut self) {
         self.driver.abort();
     }
@@ -225,7 +226,7 @@ struct Driver {
     waiting: VecDeque<OpenRequest>,
     accept_slots: Arc<Semaphore>,
     /// Boxed: the channel keeps room for 32 of them from the start, in each of ten thousand sessions.
-    accepted: mpsc::Sender<Box<Stream>>,
+    accepted: mpsc::Sender<Box<LineStream>>,
 }
 
 impl Driver {
@@ -260,7 +261,7 @@ impl Driver {
                         let pace = Arc::clone(self.line.pace());
                         let _ = self
                             .accepted
-                            .try_send(Box::new(Stream::new(stream, pace, permit)));
+                            .try_send(Box::new(LineStream::new(stream, pace, permit)));
                     }
                     continue;
                 }
@@ -280,7 +281,7 @@ impl Driver {
             match self.connection.poll_new_outbound(cx) {
                 Poll::Ready(Ok(stream)) => {
                     let pace = Arc::clone(self.line.pace());
-                    let _ = reply.send(Stream::new(stream, pace, permit));
+                    let _ = reply.send(LineStream::new(stream, pace, permit));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {

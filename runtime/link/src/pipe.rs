@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::{Flow, LineHandle, LineState};
+use crate::{Flow, LineState};
 
 /// Most bytes copied at once in each direction: one multiplexer frame.
 const MAX_BUFFER: usize = crate::mux::SPLIT;
@@ -54,19 +54,23 @@ pub enum PipeEnd {
 /// some ten seconds, and redialing may take longer than that.
 #[derive(Clone, Debug)]
 pub struct Hold {
-    line: LineHandle,
+    state: watch::Receiver<LineState>,
     /// Bytes that all pipes of this session together may still hold.
     left: Arc<AtomicUsize>,
 }
 
 impl Hold {
-    /// Room for `bytes` in all, used only while `line` has no transport, or held bytes are not sent yet.
+    /// Room for `bytes` in all, used only while `state` tells of no connection, or held bytes are not sent yet.
     #[must_use]
-    pub fn new(line: LineHandle, bytes: usize) -> Self {
+    pub fn new(state: watch::Receiver<LineState>, bytes: usize) -> Self {
         Self {
-            line,
+            state,
             left: Arc::new(AtomicUsize::new(bytes)),
         }
+    }
+
+    fn is_attached(&self) -> bool {
+        matches!(*self.state.borrow(), LineState::Attached(_))
     }
 
     fn take(&self, n: usize) -> bool {
@@ -139,7 +143,7 @@ where
         }
     }));
     let mut exhausted = std::pin::pin!(progress.exhausted(options));
-    let mut state = hold.map(|hold| hold.line.state());
+    let mut state = hold.map(|hold| hold.state.clone());
     loop {
         tokio::select! {
             copied = &mut copied => return match copied {
@@ -263,7 +267,7 @@ impl<'a> OneWay<'a> {
             return Ok(false);
         }
         if !self.filled.is_empty() {
-            let Some(hold) = self.hold.filter(|hold| !hold.line.is_attached()) else {
+            let Some(hold) = self.hold.filter(|hold| !hold.is_attached()) else {
                 return Ok(false);
             };
             if !hold.take(self.filled.len()) {

@@ -20,7 +20,7 @@ const CHUNK_HEADER: usize = 2;
 /// Bytes travel in chunks of a two-byte length and as many bytes, at most one multiplexer frame together; length zero
 /// is the end. The multiplexer has an end-of-stream mark of its own, but after it was sent no reset can follow any more
 /// (a viewer that closes both ways would leave the camera talking to nobody), and a reset reads like an end.
-pub struct Stream {
+pub(crate) struct LineStream {
     inner: yamux::Stream,
     pace: Arc<Pace>,
     /// A chunk that the window had no room for. Empty or being sent.
@@ -36,9 +36,9 @@ pub struct Stream {
     _permit: OwnedSemaphorePermit,
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for LineStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
+        f.debug_struct("LineStream")
             .field("id", &self.inner.id())
             .field("end_written", &self.end_written)
             .field("end_read", &self.end_read)
@@ -46,7 +46,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-impl Stream {
+impl LineStream {
     pub(crate) fn new(inner: yamux::Stream, pace: Arc<Pace>, permit: OwnedSemaphorePermit) -> Self {
         Self {
             inner,
@@ -90,7 +90,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for LineStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -132,7 +132,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for LineStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,7 +178,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-fn reset() -> io::Error {
+pub(crate) fn reset() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionReset,
         "the far end of the tunnel dropped this connection",

@@ -267,7 +267,7 @@ async fn beyond_the_resume_window_every_stream_is_reset_and_none_looks_complete(
     let lasted = cut.elapsed().as_secs();
     assert!((58..70).contains(&lasted), "{lasted} s");
     assert!(client.closed().await.is_err() && server.closed().await.is_err());
-    assert!(!client.line().is_alive());
+    assert!(!client.line().unwrap().is_alive());
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,9 +290,12 @@ async fn a_window_full_of_bytes_waits_and_is_not_dropped() {
     assert!(held < 512 << 10, "{held} bytes were taken");
     drop((wire_a, wire_b));
     let (near_end, far_end) = duplex(4096);
-    let (there, here) = (server.line().detach(), client.line().detach());
-    server.line().attach(far_end, here).unwrap();
-    client.line().attach(near_end, there).unwrap();
+    let (there, here) = (
+        server.line().unwrap().detach(),
+        client.line().unwrap().detach(),
+    );
+    server.line().unwrap().attach(far_end, here).unwrap();
+    client.line().unwrap().attach(near_end, there).unwrap();
     let mut far = server.accept().await.unwrap();
     let mut heard = Vec::new();
     far.read_to_end(&mut heard).await.unwrap();
@@ -332,12 +335,15 @@ async fn a_deaf_connection_is_found_within_five_seconds_of_traffic_and_fifteen_w
         });
         tokio::spawn(async move { while near.read(&mut [0; 4096]).await.is_ok() {} });
         sleep(Duration::from_secs(20)).await;
-        assert!(client.line().is_attached() && server.line().is_attached());
+        assert!(client.line().unwrap().is_attached() && server.line().unwrap().is_attached());
         let cut = Instant::now();
         deaf.send(()).unwrap();
         let limit = Duration::from_secs(if is_busy { 5 } else { 15 });
         let found = async {
-            tokio::join!(client.line().detached(1), server.line().detached(1));
+            tokio::join!(
+                client.line().unwrap().detached(1),
+                server.line().unwrap().detached(1)
+            );
         };
         timeout(limit, found)
             .await

@@ -81,8 +81,14 @@ metrics! {
         "1 while the agent is connected, else 0.";
     AGENT_RTT Gauge "agent_rtt_seconds" ["agent"]
         "Round trip through the tunnel, in seconds; absent while the agent is away.";
+    AGENT_TRANSPORT Gauge "agent_transport" ["agent", "transport"]
+        "Always 1; the label tells what carries the agent's session: quic or websocket. Absent while there is none.";
     AGENT_CONNECTS Counter "agent_connects_total" ["agent"]
         "Times the agent connected.";
+    AGENT_LIMIT Gauge "agent_limit_bytes_per_second" ["agent"]
+        "Most bytes a second that the agent's connections carry together, each way; absent without a limit.";
+    AGENT_LIMITED Counter "agent_limited_seconds_total" ["agent"]
+        "Seconds that the agent's connections have waited for its limit, summed over them; absent without a limit.";
     TUNNEL_STREAMS Gauge "tunnel_streams" ["agent"]
         "Connections open through the tunnel at this moment.";
     TUNNEL_BYTES Counter "tunnel_bytes_total" ["agent", "direction"]

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Gateway;
+use crate::limit::Limited;
 use crate::registry::Session;
 
 /// The end of a session is known this long after the end of its streams at the latest.
@@ -36,14 +37,22 @@ impl AgentDialer {
     }
 
     /// A connection to `target`.
-    pub(crate) async fn open(&self, target: &Target) -> io::Result<Stream> {
+    pub(crate) async fn open(&self, target: &Target) -> io::Result<Limited<Stream>> {
         let (stream, _) = self.ask(&Wanted::Connection(target)).await?;
-        Ok(stream)
+        Ok(self.limited(stream))
     }
 
     /// A stream of datagrams, and the port that the agent has for them.
-    pub(crate) async fn open_datagrams(&self, towards: SocketAddr) -> io::Result<(Stream, u16)> {
-        self.ask(&Wanted::Datagrams(towards)).await
+    pub(crate) async fn open_datagrams(
+        &self,
+        towards: SocketAddr,
+    ) -> io::Result<(Limited<Stream>, u16)> {
+        let (stream, port) = self.ask(&Wanted::Datagrams(towards)).await?;
+        Ok((self.limited(stream), port))
+    }
+
+    fn limited(&self, stream: Stream) -> Limited<Stream> {
+        Limited::new(stream, self.gateway.shared.limit(&self.agent))
     }
 
     async fn ask(&self, wanted: &Wanted<'_>) -> io::Result<(Stream, u16)> {

@@ -34,6 +34,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The UDP port for agents cannot be had.
+    #[error("cannot take agents by QUIC at {listen}")]
+    Quic {
+        /// The port.
+        listen: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A forward's port cannot be had.
     #[error("cannot listen at {listen} for the forward to {target}")]
     Listen {

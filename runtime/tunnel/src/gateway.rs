@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dialer::Dialer;
 use link::Transport;
-use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode, ResumeConfig};
+use proto_tunnel::{AgentName, ByeReason, HeartbeatConfig, JoinCode, QuicOffer, ResumeConfig};
 use store::{Agent, Store, TokenHash};
 use throttle::{Limits, Throttle};
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::dial::AgentDialer;
 use crate::forward::ForwardState;
+use crate::limit::Limit;
 use crate::registry::{Registry, Slot};
 use crate::{AgentStatus, Error, Forward, ForwardStatus, Identity, session};
 
@@ -82,6 +83,10 @@ pub(crate) struct Shared {
     pub(crate) doors: Doors,
     pub(crate) next_session: AtomicU64,
     enrolled: tokio::sync::Mutex<Option<Enrolled>>,
+    /// Limits of single agents.
+    limits: Mutex<HashMap<String, Arc<Limit>>>,
+    /// What agents are told of QUIC.
+    quic: Mutex<QuicOffer>,
     pub(crate) forwards: Mutex<Vec<Weak<ForwardState>>>,
 }
 
@@ -98,6 +103,8 @@ impl Gateway {
                 doors: Doors::default(),
                 next_session: AtomicU64::new(1),
                 enrolled: tokio::sync::Mutex::new(None),
+                limits: Mutex::new(HashMap::new()),
+                quic: Mutex::new(QuicOffer::None),
                 forwards: Mutex::new(Vec::new()),
             }),
         }
@@ -110,6 +117,13 @@ impl Gateway {
     /// Why the peer was not let in, or how the session broke. A session that ended on purpose is no error.
     pub async fn accept(&self, transport: impl Transport, peer: SocketAddr) -> Result<(), Error> {
         session::run(&self.shared, transport, peer).await
+    }
+
+    /// Limits what connections through an agent carry together to so many bytes a second, each way. It holds for those that
+    /// are opened from now on.
+    pub fn limit_agent(&self, agent: &str, rate: u64) {
+        let mut limits = self.shared.limits();
+        limits.insert(agent.to_owned(), Arc::new(Limit::new(rate)));
     }
 
     /// A way to cameras through the agent of this name, which need not be connected, nor exist yet.
@@ -181,7 +195,10 @@ impl Gateway {
         let slots = self.shared.registry.slots();
         known
             .iter()
-            .map(|agent| status(agent, slots.get(&agent.name)))
+            .map(|agent| {
+                let limit = self.shared.limit(&agent.name);
+                status(agent, slots.get(&agent.name), limit.as_deref())
+            })
             .collect()
     }
 
@@ -205,7 +222,7 @@ impl Gateway {
     #[must_use]
     pub fn is_connected(&self, agent: &str) -> bool {
         let live = self.shared.registry.live(agent);
-        live.is_some_and(|session| session.mux.line().is_attached())
+        live.is_some_and(|session| session.mux.is_attached())
     }
 
     /// Adds an agent and makes its join code.
@@ -272,6 +289,22 @@ impl Shared {
         Some(stored == Some(&token))
     }
 
+    fn limits(&self) -> MutexGuard<'_, HashMap<String, Arc<Limit>>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn limit(&self, agent: &str) -> Option<Arc<Limit>> {
+        self.limits().get(agent).cloned()
+    }
+
+    pub(crate) fn quic_offer(&self) -> QuicOffer {
+        *self.quic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn offer_quic(&self, offer: QuicOffer) {
+        *self.quic.lock().unwrap_or_else(PoisonError::into_inner) = offer;
+    }
+
     pub(crate) async fn note_seen(&self, name: &AgentName) {
         let (store, owned) = (self.store.clone(), name.clone());
         let noted = tokio::task::spawn_blocking(move || {
@@ -286,13 +319,13 @@ impl Shared {
     }
 }
 
-fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
+fn status(agent: &Agent, slot: Option<&Slot>, limit: Option<&Limit>) -> AgentStatus {
     let live = slot.and_then(|slot| slot.live.as_deref());
     let past = slot.map(|slot| slot.past).unwrap_or_default();
     let flow = live.map(|session| session.mux.flow());
-    let line = live.map(|session| session.mux.line().stats());
+    let line = live.map(|session| session.mux.stats());
     let line = line.unwrap_or_default();
-    let is_attached = live.is_some_and(|session| session.mux.line().is_attached());
+    let is_attached = live.is_some_and(|session| session.mux.is_attached());
     let hello = live.map(|session| session.hello());
     let seen = past.last_seen.max(agent.last_seen);
     AgentStatus {
@@ -310,8 +343,9 @@ fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
         version: hello.as_ref().map(|hello| hello.program.clone()),
         host_name: hello.as_ref().map(|hello| hello.host_name.clone()),
         local_addresses: hello.map(|hello| hello.local_addresses).unwrap_or_default(),
+        transport: live.map(|session| session.mux.transport()),
         rtt_ms: live.and_then(|session| {
-            let trip = session.mux.line().round_trip()?;
+            let trip = session.mux.round_trip()?;
             Some(trip.as_secs_f64() * 1000.0)
         }),
         bytes_received: past.received + flow.map_or(0, |flow| flow.received.value()),
@@ -322,7 +356,7 @@ fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
         reconnects: (past.connections + line.connections).saturating_sub(1),
         said_goodbye: live.is_none() && past.said_goodbye,
         last_heartbeat: live.and_then(|session| {
-            let silent = session.mux.line().heard()?.elapsed();
+            let silent = session.mux.heard()?.elapsed();
             SystemTime::now().checked_sub(silent).map(unix)
         }),
         report: live.and_then(|session| {
@@ -332,6 +366,8 @@ fn status(agent: &Agent, slot: Option<&Slot>) -> AgentStatus {
         sessions: slot.map_or(0, |slot| slot.sessions),
         sessions_lost: past.lost,
         bytes_replayed: past.replayed + line.replayed,
+        limit: limit.map(Limit::rate),
+        limited: limit.map(Limit::waited).unwrap_or_default(),
     }
 }
 
@@ -355,6 +391,12 @@ pub(crate) struct Pending {
 }
 
 impl Doors {
+    /// How many there are.
+    pub(crate) fn crowd(&self) -> usize {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.values().sum()
+    }
+
     pub(crate) fn enter(&self, peer: SocketAddr) -> Result<Pending, &'static str> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.values().sum::<usize>() >= MAX_PENDING {

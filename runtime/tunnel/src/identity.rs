@@ -20,6 +20,8 @@ const CERTIFICATE_FILE: &str = "gateway-cert.pem";
 pub struct Identity {
     pin: Pin,
     config: Arc<ServerConfig>,
+    quic: Arc<ServerConfig>,
+    reset_seed: [u8; 32],
 }
 
 impl std::fmt::Debug for Identity {
@@ -59,19 +61,26 @@ impl Identity {
         };
         let certificate = load_or_make_certificate(data_dir, &key)?;
         let pin = Sha256::digest(key.subject_public_key_info()).into();
-        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(vec![certificate], secret)
-            })
-            .map_err(|error| fail(error.to_string()))?;
+        let config = |versions| {
+            let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(versions)
+                .and_then(|builder| {
+                    builder
+                        .with_no_client_auth()
+                        .with_single_cert(vec![certificate.clone()], secret)
+                });
+            config.map_err(|error| fail(error.to_string()))
+        };
+        let mut seed = Sha256::new();
+        seed.update(b"eyelet: end of connections that nobody knows any more");
+        seed.update(key.serialize_der());
         Ok(Self {
             pin,
-            config: Arc::new(config),
+            config: Arc::new(config(rustls::ALL_VERSIONS)?),
+            quic: Arc::new(config(&[&rustls::version::TLS13])?),
+            reset_seed: seed.finalize().into(),
         })
     }
 
@@ -85,6 +94,16 @@ impl Identity {
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// TLS 1.3 with this certificate, for QUIC.
+    pub(crate) fn quic_config(&self) -> ServerConfig {
+        ServerConfig::clone(&self.quic)
+    }
+
+    /// As secret as the key, and as lasting: see [`link::quic::QuicListener::new`].
+    pub(crate) fn reset_seed(&self) -> [u8; 32] {
+        self.reset_seed
     }
 }
 

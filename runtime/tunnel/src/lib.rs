@@ -1,6 +1,7 @@
 //! The gateway's half of the tunnel: agents, dialing through them, forwards.
 //!
-//! [`Gateway`] takes transports that somebody else accepted (TLS and WebSocket are the HTTP server's), proves who is
+//! [`Gateway`] takes transports that somebody else accepted (TLS and WebSocket are the HTTP server's, QUIC comes in by
+//! [`QuicDoor`]), proves who is
 //! at the far end, keeps one live session for each agent, and dials through it. [`Identity`] is the key that agents
 //! pin. A [`Forward`] offers one camera port on a port of this machine. No module here knows RTSP or HTTP.
 //!
@@ -20,7 +21,9 @@ mod error;
 mod forward;
 mod gateway;
 mod identity;
+mod limit;
 mod local;
+mod quic;
 mod registry;
 mod saved;
 mod session;
@@ -32,7 +35,9 @@ pub use error::Error;
 pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS, Passage};
 pub use gateway::{Gateway, GatewayConfig};
 pub use identity::Identity;
+pub use link::TransportKind;
 pub use local::{LocalDialer, LocalDoor};
 pub use proto_tunnel::{CameraReport, DEFAULT_WINDOW, Report};
+pub use quic::QuicDoor;
 pub use saved::{ForwardError, SavedForwards};
 pub use status::{AgentStatus, ForwardStatus};

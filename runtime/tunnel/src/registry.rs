@@ -65,7 +65,7 @@ impl Session {
 
     /// Where its newest connection comes from.
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.newest().peer
+        self.mux.peer().unwrap_or_else(|| self.newest().peer)
     }
 
     /// Compares in constant time.
@@ -87,8 +87,9 @@ impl Session {
         if was.instance != hello.instance || hello.attempt <= was.attempt {
             return None;
         }
+        let line = self.mux.line()?;
         newest.hello = hello.clone();
-        Some(self.mux.line().detach())
+        Some(line.detach())
     }
 
     /// Gives the session the connection that claimed it, unless a later one has. Its number.
@@ -99,14 +100,14 @@ impl Session {
         peer: SocketAddr,
     ) -> Result<Option<u64>, link::Error> {
         let mut newest = self.newest();
-        let Some(resume) = &hello.resume else {
+        let (Some(resume), Some(line)) = (&hello.resume, self.mux.line()) else {
             return Ok(None);
         };
         if newest.hello.attempt != hello.attempt {
             return Ok(None);
         }
         newest.peer = peer;
-        self.mux.line().attach(transport, resume.consumed).map(Some)
+        line.attach(transport, resume.consumed).map(Some)
     }
 
     /// Asks the session to end with this reason.
@@ -253,7 +254,7 @@ impl Registry {
     pub(crate) async fn wait_live(&self, name: &str) -> Arc<Session> {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Some(session) = self.live(name).filter(|live| live.mux.line().is_attached()) {
+            if let Some(session) = self.live(name).filter(|live| live.mux.is_attached()) {
                 return session;
             }
             if changed.changed().await.is_err() {
@@ -269,7 +270,7 @@ impl Past {
         self.sent += session.mux.flow().sent.value();
         self.opened += session.opened.value();
         self.failed += session.failed.value();
-        let stats = session.mux.line().stats();
+        let stats = session.mux.stats();
         self.connections += stats.connections;
         self.replayed += stats.replayed;
         self.lost += session.lost.value();

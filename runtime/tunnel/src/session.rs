@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use link::quic::Arrival;
 use link::{
     Line, LineState, Mux, MuxConfig, SessionEnd, Transport, converse, read_message, write_message,
 };
@@ -17,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::gateway::Shared;
+use crate::gateway::{Pending, Shared};
 use crate::registry::Session;
 use crate::{Error, command};
 
@@ -33,19 +34,8 @@ pub(crate) async fn run<T: Transport>(
         peer,
         reason: reason.to_owned(),
     })?;
-    let deadline = shared.config.auth_timeout;
-    let greeted = timeout(deadline, greet(shared, &mut transport, peer)).await;
-    let (hello, place) = match greeted {
-        Ok(Ok(greeted)) => greeted,
-        Ok(Err(error)) => {
-            warn!(%peer, %error, "agent refused");
-            return Err(error);
-        }
-        Err(_) => {
-            warn!(%peer, "a peer at the agents' door did not say who it is in time");
-            return Err(Error::TimedOut(peer));
-        }
-    };
+    let greeted = greet(shared, &mut transport, peer, Way::WebSocket);
+    let (hello, place) = in_time(shared, peer, greeted).await?;
     match place {
         Place::Old(session) => {
             drop(pending);
@@ -55,16 +45,70 @@ pub(crate) async fn run<T: Transport>(
             let (line, handle) = Line::new(shared.config.resume());
             handle.attach(transport, 0)?;
             let mux = Mux::server((line, handle), MuxConfig::gateway());
-            let control = match timeout(deadline, accept_control(&mux)).await {
-                Ok(control) => control?,
-                Err(_) => return Err(Error::TimedOut(peer)),
-            };
-            drop(pending);
-            let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
-            let session = Arc::new(Session::new(id, mux, hello, ticket, peer));
-            serve(shared, &session, control).await
+            begin(shared, mux, hello, ticket, peer, pending).await
         }
     }
+}
+
+/// The same for a caller by QUIC, whose handshake is not complete yet.
+pub(crate) async fn run_quic(
+    shared: &Arc<Shared>,
+    arrival: Arrival,
+    pending: Pending,
+) -> Result<(), Error> {
+    let peer = arrival.peer();
+    let greeted = async {
+        let connection = arrival.accept().await?;
+        let mut greeting = connection.accept_greeting().await?;
+        let (hello, place) = greet(shared, &mut greeting, peer, Way::Quic).await?;
+        Ok((connection, greeting, hello, place))
+    };
+    let (connection, greeting, hello, place) = in_time(shared, peer, greeted).await?;
+    let Place::New(ticket) = place else {
+        return Err(link::Error::Closed.into());
+    };
+    let mux = Mux::quic(connection, MuxConfig::gateway());
+    // Dropping it would take back a welcome that is still on its way.
+    let _greeting = greeting;
+    begin(shared, mux, hello, ticket, peer, pending).await
+}
+
+/// Waits for the end of a greeting, but not for ever.
+async fn in_time<T>(
+    shared: &Shared,
+    peer: SocketAddr,
+    greeted: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match timeout(shared.config.auth_timeout, greeted).await {
+        Ok(Ok(greeted)) => Ok(greeted),
+        Ok(Err(error)) => {
+            warn!(%peer, %error, "agent refused");
+            Err(error)
+        }
+        Err(_) => {
+            warn!(%peer, "a peer at the agents' door did not say who it is in time");
+            Err(Error::TimedOut(peer))
+        }
+    }
+}
+
+/// A new session, once the agent has opened its control stream.
+async fn begin(
+    shared: &Arc<Shared>,
+    mux: Mux,
+    hello: Hello,
+    ticket: Secret,
+    peer: SocketAddr,
+    pending: Pending,
+) -> Result<(), Error> {
+    let control = match timeout(shared.config.auth_timeout, accept_control(&mux)).await {
+        Ok(control) => control?,
+        Err(_) => return Err(Error::TimedOut(peer)),
+    };
+    drop(pending);
+    let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
+    let session = Arc::new(Session::new(id, mux, hello, ticket, peer));
+    serve(shared, &session, control).await
 }
 
 /// The first stream, which the agent opens with one message.
@@ -86,7 +130,9 @@ async fn resume<T: Transport>(
     hello: &Hello,
     peer: SocketAddr,
 ) -> Result<(), Error> {
-    let line = session.mux.line();
+    let Some(line) = session.mux.line() else {
+        return Ok(());
+    };
     let attached = match session.attach(transport, hello, peer) {
         Ok(Some(attached)) => attached,
         Ok(None) => return Ok(()),
@@ -115,7 +161,10 @@ async fn serve(
     control: link::Stream,
 ) -> Result<(), Error> {
     let name = session.hello().name;
-    info!(agent = %name, peer = %session.peer(), version = session.hello().program, "agent connected");
+    info!(
+        agent = %name, peer = %session.peer(), transport = %session.mux.transport(),
+        version = session.hello().program, "agent connected"
+    );
     shared.registry.enter(session);
     // The session leaves the registry also when the HTTP server drops this future.
     let _exit = Exit { shared, session };
@@ -164,15 +213,22 @@ async fn serve(
 
 /// Tells the log and those who wait when the session loses its connection or gets another. Ends with the line.
 async fn watch_line(shared: &Arc<Shared>, session: &Session) {
-    let line = session.mux.line();
-    let mut state = line.state();
+    let mut state = session.mux.state();
+    let mut was_lost = false;
     loop {
         let now = *state.borrow_and_update();
         match now {
-            LineState::Attached(_) => {}
+            LineState::Attached(_) => {
+                // Over a WebSocket the new connection has said so itself.
+                if was_lost && session.mux.line().is_none() {
+                    info!(agent = %session.hello().name, peer = %session.peer(), "agent is heard again, its session goes on");
+                }
+                was_lost = false;
+            }
             LineState::Detached => {
+                was_lost = true;
                 let name = session.hello().name;
-                let reason = line.lost();
+                let reason = session.mux.lost();
                 info!(agent = %name, reason, "agent's connection is lost, its session waits for the next");
             }
             // The multiplexer tells why.
@@ -196,6 +252,13 @@ impl Drop for Exit<'_> {
     }
 }
 
+/// By which way an agent comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    WebSocket,
+    Quic,
+}
+
 /// Where an agent that was let in belongs.
 enum Place {
     /// To a session that goes on.
@@ -209,6 +272,7 @@ async fn greet<T: Transport>(
     shared: &Arc<Shared>,
     transport: &mut T,
     peer: SocketAddr,
+    way: Way,
 ) -> Result<(Hello, Place), Error> {
     let refusal = match read_message(transport).await {
         Ok(Message::Hello(hello)) => match judge(shared, &hello, peer).await? {
@@ -216,7 +280,7 @@ async fn greet<T: Transport>(
                 if credential == Credential::Joined {
                     info!(agent = %hello.name, %peer, "agent joined");
                 }
-                match place(shared, &hello) {
+                match place(shared, &hello, way) {
                     Ok((place, resumed)) => {
                         let ticket = match &place {
                             Place::Old(session) => session.ticket.clone(),
@@ -227,6 +291,7 @@ async fn greet<T: Transport>(
                             program: env!("CARGO_PKG_VERSION").to_owned(),
                             ticket,
                             resumed,
+                            quic: shared.quic_offer(),
                         };
                         write_message(transport, &Message::Welcome(welcome)).await?;
                         return Ok((hello, place));
@@ -253,7 +318,7 @@ async fn greet<T: Transport>(
 }
 
 /// The session that the hello's ticket names, if this agent still has it; else a new one.
-fn place(shared: &Shared, hello: &Hello) -> Result<(Place, Option<u64>), Refused> {
+fn place(shared: &Shared, hello: &Hello, way: Way) -> Result<(Place, Option<u64>), Refused> {
     if let Some(session) = shared.registry.live(hello.name.as_str()) {
         let stale = || Refused {
             reason: Refusal::Stale,
@@ -261,7 +326,8 @@ fn place(shared: &Shared, hello: &Hello) -> Result<(Place, Option<u64>), Refused
         };
         if let Some(resume) = &hello.resume
             && session.is_ticket(&resume.ticket)
-            && session.mux.line().is_alive()
+            && way == Way::WebSocket
+            && session.mux.line().is_some_and(link::LineHandle::is_alive)
         {
             let consumed = session.claim(hello).ok_or_else(stale)?;
             return Ok((Place::Old(session), Some(consumed)));

@@ -1,5 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use link::TransportKind;
 use proto_tunnel::Report;
 
 /// One agent, as shown to an operator. Times are Unix seconds; counters run over all sessions since the gateway started.
@@ -19,6 +21,8 @@ pub struct AgentStatus {
     pub last_seen: Option<u64>,
     /// Where the session comes from, as the gateway sees it.
     pub remote: Option<SocketAddr>,
+    /// What carries its session.
+    pub transport: Option<TransportKind>,
     /// The agent's program version.
     pub version: Option<String>,
     /// The agent's machine.
@@ -51,6 +55,10 @@ pub struct AgentStatus {
     pub sessions_lost: u64,
     /// Bytes sent again because a connection that broke may have lost them.
     pub bytes_replayed: u64,
+    /// Most bytes a second of its connections together, each way.
+    pub limit: Option<u64>,
+    /// How long connections have waited for that limit, summed over them.
+    pub limited: Duration,
 }
 
 /// One forward, as shown to an operator.

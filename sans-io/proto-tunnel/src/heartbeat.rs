@@ -140,6 +140,12 @@ impl Heartbeat {
         }
     }
 
+    /// Pings since the peer's last sign of life.
+    #[must_use]
+    pub fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
     /// The latest measured time from ping to pong.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {

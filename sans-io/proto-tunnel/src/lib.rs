@@ -49,7 +49,7 @@ pub use join::{JoinCode, MAX_ADDRESS, MAX_ADDRESSES, Pin};
 pub use message::{
     Bye, ByeReason, HEADER_LEN, Hello, MAX_HOST, MAX_HOST_NAME, MAX_LOCAL_ADDRESSES, MAX_MESSAGE,
     MAX_PROGRAM, MAX_TEXT, Message, MessageDecoder, Open, OpenDatagrams, OpenFailed, OpenFailure,
-    OpenedDatagrams, Refusal, Refused, Resume, Welcome,
+    OpenedDatagrams, QuicOffer, Refusal, Refused, Resume, Welcome,
 };
 pub use name::{AgentName, MAX_AGENT_NAME};
 pub use resume::{

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use crate::wire::{Fields, put_address, put_position, put_text};
+use crate::wire::{Fields, put_address, put_offer, put_position, put_text};
 use crate::{AgentName, Command, Error, Report, SECRET_LEN, Secret};
 
 /// Bytes before each message's body: its length, big-endian. The body begins with the type.
@@ -90,6 +90,19 @@ pub struct Welcome {
     pub ticket: Secret,
     /// How far the gateway got in the session that the hello named; `None`: that one is gone, this is a new one.
     pub resumed: Option<u64>,
+    /// Where the gateway takes QUIC.
+    pub quic: QuicOffer,
+}
+
+/// Whether and where a gateway takes QUIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuicOffer {
+    /// Nowhere.
+    None,
+    /// At the port that the agent dials for a WebSocket.
+    SamePort,
+    /// At another.
+    Port(u16),
 }
 
 /// The session does not stand.
@@ -299,6 +312,7 @@ impl Message {
                 put_text(&mut out, name, "program", &welcome.program, MAX_PROGRAM)?;
                 out.extend_from_slice(welcome.ticket.as_bytes());
                 put_position(&mut out, welcome.resumed);
+                put_offer(&mut out, welcome.quic);
             }
             Self::Refused(Refused { reason, text }) => {
                 out.extend_from_slice(&[REFUSED, reason.number()]);
@@ -371,6 +385,7 @@ impl Message {
                     program: fields.text("program", MAX_PROGRAM)?,
                     ticket: Secret::new(fields.array::<SECRET_LEN>("ticket")?),
                     resumed: fields.position("resumed")?,
+                    quic: fields.offer("quic")?,
                 })
             }
             REFUSED => {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::Error;
+use crate::{Error, QuicOffer};
 
 /// Reads fields from one message; knows its name for errors.
 pub(crate) struct Fields<'a> {
@@ -57,6 +57,15 @@ impl<'a> Fields<'a> {
         match self.u8(field)? {
             0 => Ok(None),
             1 => self.u64(field).map(Some),
+            _ => Err(self.bad(field)),
+        }
+    }
+
+    pub(crate) fn offer(&mut self, field: &'static str) -> Result<QuicOffer, Error> {
+        match self.u8(field)? {
+            0 => Ok(QuicOffer::None),
+            1 => Ok(QuicOffer::SamePort),
+            2 => self.u16(field).map(QuicOffer::Port),
             _ => Err(self.bad(field)),
         }
     }
@@ -138,6 +147,17 @@ pub(crate) fn put_position(out: &mut Vec<u8>, position: Option<u64>) {
     out.push(u8::from(position.is_some()));
     if let Some(position) = position {
         out.extend_from_slice(&position.to_be_bytes());
+    }
+}
+
+pub(crate) fn put_offer(out: &mut Vec<u8>, offer: QuicOffer) {
+    match offer {
+        QuicOffer::None => out.push(0),
+        QuicOffer::SamePort => out.push(1),
+        QuicOffer::Port(port) => {
+            out.push(2);
+            out.extend_from_slice(&port.to_be_bytes());
+        }
     }
 }
 

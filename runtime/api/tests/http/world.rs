@@ -42,6 +42,7 @@ impl Agents for OneAgent {
             connected_since: Some(1_700_000_000),
             last_seen: Some(1_700_000_060),
             remote: Some("192.0.2.7:4711".parse().unwrap()),
+            transport: Some(tunnel::TransportKind::Quic),
             version: Some("0.1.0".into()),
             host_name: None,
             local_addresses: Vec::new(),
@@ -58,6 +59,8 @@ impl Agents for OneAgent {
             sessions: 2,
             sessions_lost: 0,
             bytes_replayed: 0,
+            limit: Some(500_000),
+            limited: Duration::from_millis(1_500),
         }]
     }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Agent, AgentConfig, AllowList};
+use agent::{Agent, AgentConfig, AllowList, Transport};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -151,14 +151,19 @@ impl Running {
         targets: &[SocketAddr],
         state: tempfile::TempDir,
     ) -> Self {
-        let targets = targets
-            .iter()
-            .map(|at| Target::new(at.ip().to_string(), at.port()))
-            .collect();
-        Self::start_with(code, AllowList::new(targets), state)
+        Self::start_with(code, allowed(targets), state)
     }
 
     pub(crate) fn start_with(
+        code: Option<JoinCode>,
+        allow: AllowList,
+        state: tempfile::TempDir,
+    ) -> Self {
+        Self::start_by(Transport::WebSocket, code, allow, state)
+    }
+
+    pub(crate) fn start_by(
+        transport: Transport,
         code: Option<JoinCode>,
         allow: AllowList,
         state: tempfile::TempDir,
@@ -168,7 +173,12 @@ impl Running {
         config.allow = allow;
         config.heartbeat = QUICK;
         config.resume_window = WINDOW;
-        config.pace = 0.2;
+        config.pace = if transport == Transport::Auto {
+            0.02
+        } else {
+            0.2
+        };
+        config.transport = transport;
         let agent = Agent::new(config).unwrap();
         let watch = agent.state();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -203,6 +213,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+pub(crate) fn allowed(targets: &[SocketAddr]) -> AllowList {
+    let targets = targets.iter();
+    AllowList::new(
+        targets
+            .map(|at| Target::new(at.ip().to_string(), at.port()))
+            .collect(),
+    )
 }
 
 async fn open_door(listener: TcpListener, identity: Identity, gateway: Gateway) {

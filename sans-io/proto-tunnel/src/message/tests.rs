@@ -46,14 +46,20 @@ fn message() -> impl Strategy<Value = Message> {
             any::<u16>(),
             text(60),
             any::<[u8; 32]>(),
-            any::<Option<u64>>()
+            any::<Option<u64>>(),
+            prop_oneof![
+                Just(QuicOffer::None),
+                Just(QuicOffer::SamePort),
+                any::<u16>().prop_map(QuicOffer::Port)
+            ],
         )
             .prop_map(
-                |(version, program, ticket, resumed)| Message::Welcome(Welcome {
+                |(version, program, ticket, resumed, quic)| Message::Welcome(Welcome {
                     version,
                     program,
                     ticket: Secret::new(ticket),
                     resumed,
+                    quic,
                 })
             ),
         (any::<u8>(), text(MAX_TEXT)).prop_map(|(n, text)| Message::Refused(Refused {
