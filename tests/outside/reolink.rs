@@ -1,14 +1,14 @@
 //! Simulated Reolink cameras, in processes of their own, through the gateway to viewers that others wrote.
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eyelet_tests::eyelet::{Gateway, eyelet};
 use eyelet_tests::frames::Reference;
 use eyelet_tests::players::{self, Transport};
 use eyelet_tests::process::{self, Running};
 use eyelet_tests::world::Host;
-use eyelet_tests::{require, tools};
+use eyelet_tests::{http, require, tools};
 
 /// Pictures a second of the simulated camera.
 const FPS: u32 = 25;
@@ -102,6 +102,47 @@ fn a_battery_camera_is_found_by_its_uid_and_tells_its_charge() {
     let device = gateway.api("/api/v1/cameras/porch/device");
     assert!(device["battery"]["percent"].is_u64(), "{device}");
     assert_eq!(device["wakes"]["view"], 1, "{device}");
+}
+
+#[test]
+fn a_still_of_a_sleeping_camera_is_its_last_one_and_wakes_it_only_when_asked() {
+    let port = tools::free_port().to_string();
+    let camera = Camera::start(&["--battery", "--udp", "127.0.0.1", "--hello", &port]);
+    let source = format!("{}?address=127.0.0.1:{port}", camera.source);
+    let gateway = Gateway::start(&format!(
+        "cameras:\n  porch: {{ source: \"{source}\", idle: 1s }}\n"
+    ));
+    let get = |query: &str| {
+        let path = format!("/api/v1/cameras/porch/snapshot.jpg{query}");
+        http::request(&Host::here(), gateway.http, &path).unwrap()
+    };
+    let wakes = || gateway.camera("porch")["device"]["wakes"].clone();
+    let none = get("");
+    assert_eq!(none.status, 503, "{}", none.text());
+    assert!(none.text().contains("?wake=1"), "{}", none.text());
+    assert_eq!(wakes(), serde_json::json!({}));
+
+    let first = get("?wake=1");
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert!(first.body.starts_with(&[0xff, 0xd8]));
+    assert_eq!(wakes(), serde_json::json!({ "view": 1 }));
+    let start = Instant::now();
+    while gateway.camera("porch")["state"]["name"] != "idle" {
+        assert!(start.elapsed() < Duration::from_secs(30), "it stays awake");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    let last = get("");
+    assert_eq!(last.status, 200, "{}", last.text());
+    assert!(last.body.starts_with(&[0xff, 0xd8]));
+    let head = last.head.to_ascii_lowercase();
+    assert!(
+        head.contains("\nage: ") && !head.contains("\nage: 0\r"),
+        "{head}"
+    );
+    let go2rtc = http::request(&Host::here(), gateway.http, "/api/frame.jpeg?src=porch").unwrap();
+    assert_eq!(go2rtc.status, 200, "{}", go2rtc.text());
+    assert_eq!(wakes(), serde_json::json!({ "view": 1 }), "nobody woke it");
 }
 
 #[test]

@@ -193,7 +193,9 @@ fn the_page_of_a_battery_camera_shows_its_charge_and_what_it_can() {
         "{}?address=127.0.0.1:{hello}&wakes_per_day=40",
         camera.source
     );
-    let gateway = Gateway::start(&format!("cameras:\n  porch: \"{source}\"\n"));
+    let gateway = Gateway::start(&format!(
+        "cameras:\n  porch: {{ source: \"{source}\", idle: 2s }}\n"
+    ));
     let page = format!("http://{}/api/v1/cameras/porch", gateway.http);
     let mut browser = Browser::open(&page);
     // It is not woken by being shown, but by being asked for.
@@ -238,4 +240,17 @@ fn the_page_of_a_battery_camera_shows_its_charge_and_what_it_can() {
     }
     let left = &gateway.camera("porch")["device"]["wakes_left"];
     assert_eq!(left, 39);
+
+    // Asleep again, its last picture is shown with its age, and nobody wakes it for that.
+    drop(browser);
+    while gateway.camera("porch")["state"]["name"] != "idle" {
+        assert!(start.elapsed() < SOON, "it stays awake");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let mut browser = Browser::open(&page);
+    let still = "document.querySelector('.single img')?.naturalWidth >= 640
+        && document.body.innerText.includes('Last picture')";
+    browser.wait_until(still, SOON, EXPLAIN);
+    browser.screenshot("reolink-asleep");
+    assert_eq!(gateway.camera("porch")["device"]["wakes"]["view"], 1);
 }

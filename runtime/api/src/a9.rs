@@ -1,7 +1,7 @@
 //! The A9 cloud: what the API tells of it, what people may order, and the doors that its forerunners had.
 
 use axum::body::{Body, Bytes as BodyBytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -212,7 +212,15 @@ pub(crate) async fn snapshot(
         Ok(name) => name,
         Err(problem) => return problem.into_response(),
     };
-    in_time(stills::snapshot(State(state), Path(name), headers).await)
+    in_time(
+        stills::snapshot(
+            State(state),
+            Path(name),
+            Query(stills::Wake::default()),
+            headers,
+        )
+        .await,
+    )
 }
 
 /// `/dev/ID/live`, `/dev/ID/video`, `/api/camera/ID/stream`: motion JPEG.

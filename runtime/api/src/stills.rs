@@ -2,16 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{self, Path, Query};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hub::State;
 use outputs::mjpeg::{STALE, Snapshot};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::AppState;
 use crate::problem::Problem;
 use crate::routes::find_camera;
 use crate::viewing::{PICTURE_PATIENCE, Source, refusal};
+use crate::{AppState, CameraInfo};
 
 /// When the picture came, as ESP32 cameras' own web server says it: seconds since 1970, then a dot
 /// and six digits.
@@ -25,26 +27,62 @@ const ORIGIN_HEADER: HeaderName = HeaderName::from_static("x-eyelet-picture");
 
 /// `…/snapshot.jpg`: the newest picture.
 pub(crate) async fn snapshot(
-    State(state): State<AppState>,
+    extract::State(state): extract::State<AppState>,
     Path(name): Path<String>,
+    Query(wake): Query<Wake>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    still(&state, &name, &headers).await
+    still(&state, &name, wake, &headers).await
 }
 
 /// go2rtc's `/api/frame.jpeg?src=NAME`.
 pub(crate) async fn frame(
-    State(state): State<AppState>,
+    extract::State(state): extract::State<AppState>,
     Query(source): Query<Source>,
+    Query(wake): Query<Wake>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    still(&state, source.name()?, &headers).await
+    still(&state, source.name()?, wake, &headers).await
 }
 
-async fn still(state: &AppState, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    find_camera(state, name)?;
+/// Whether a sleeping battery camera may be woken for a picture.
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(crate) struct Wake {
+    #[serde(default)]
+    wake: u8,
+}
+
+async fn still(
+    state: &AppState,
+    name: &str,
+    Wake { wake }: Wake,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let camera = find_camera(state, name)?;
+    if wake != 1 && is_asleep(state, &camera) {
+        let last = state.mjpeg().last(name).await.map_err(refusal)?;
+        return match last {
+            Some(snapshot) => Ok(answer(snapshot, headers)),
+            None => {
+                let detail = format!(
+                    "camera \"{name}\" sleeps, and no picture of it is kept: ?wake=1 wakes it for one"
+                );
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+            }
+        };
+    }
     let snapshot = state.mjpeg().snapshot(name, PICTURE_PATIENCE).await;
     Ok(answer(snapshot.map_err(refusal)?, headers))
+}
+
+/// Whether a picture would cost the camera's battery a wake: nobody watches, and it has one, or may have.
+fn is_asleep(state: &AppState, camera: &CameraInfo) -> bool {
+    let device = state.device(&camera.name);
+    let has_battery = device.is_some_and(|device| {
+        device.battery.is_some() || (!camera.autoplay && device.model.is_none())
+    });
+    let stream = state.hub().stream(&camera.name);
+    has_battery && stream.is_none_or(|stream| stream.status().state == State::Idle)
 }
 
 fn answer(snapshot: Snapshot, asked: &HeaderMap) -> Response {

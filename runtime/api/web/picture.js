@@ -69,12 +69,14 @@ export class Picture {
   }
 
   apply() {
-    const wanted = this.visible && (this.camera.autoplay || this.asked) ? modeOf(this.camera) : "";
+    const shown = this.camera.autoplay || this.asked ? modeOf(this.camera) : "still";
+    const wanted = this.visible ? shown : "";
     if (wanted !== this.mode) {
       this.stop();
       this.mode = wanted;
       if (wanted === "video") this.startVideo();
       if (wanted === "image") this.startImage();
+      if (wanted === "still") this.startStill();
     }
     this.draw();
   }
@@ -118,6 +120,30 @@ export class Picture {
     }
   }
 
+  /** The last picture of a camera that is left asleep, with its age. */
+  startStill() {
+    let url = "";
+    let isOver = false;
+    const show = async () => {
+      const response = await fetch(`${this.camera.urls.page}/snapshot.jpg`, { cache: "no-store" });
+      if (!response.ok) return;
+      const blob = await response.blob();
+      if (isOver) return;
+      url = URL.createObjectURL(blob);
+      const age = Number(response.headers.get("age") ?? 0) * 1000;
+      this.takenAt = Date.now() - age;
+      const image = h("img", { alt: this.camera.name, src: url });
+      image.addEventListener("load", () => this.draw());
+      this.show(image);
+    };
+    // Without one there is the button alone.
+    show().catch(() => {});
+    this.stopSource = () => {
+      isOver = true;
+      URL.revokeObjectURL(url);
+    };
+  }
+
   show(media) {
     this.media = media;
     this.node.prepend(media);
@@ -149,12 +175,13 @@ export class Picture {
     const isPlaying = this.hasPicture();
     const failed = this.playerState === "error" || this.playerState === "unsupported";
     const isTrouble = state.name === "waiting" || (this.trouble !== "" && !isPlaying);
-    const isVeiled = !isPlaying || isTrouble || failed;
+    const isStill = this.mode === "still";
+    const isVeiled = !isPlaying || isTrouble || failed || isStill;
     this.veil.classList.toggle("clear", !isVeiled);
     this.veil.classList.toggle("over", isVeiled && isPlaying);
-    const isAsking = this.mode !== "" && !isPlaying && !isTrouble && !failed;
+    const isAsking = this.mode !== "" && !isStill && !isPlaying && !isTrouble && !failed;
     this.veil.classList.toggle("asking", isAsking);
-    this.button.hidden = this.mode !== "" || this.camera.autoplay;
+    this.button.hidden = (this.mode !== "" && !isStill) || this.camera.autoplay;
     let text = "";
     let hint = "";
     if (isTrouble) {
@@ -162,8 +189,8 @@ export class Picture {
       hint = retryText(state);
     } else if (failed) {
       text = this.playerDetail || t("no_browser_codec", codecName(this.camera));
-    } else if (this.mode === "" && !this.camera.autoplay) {
-      hint = t("play_hint");
+    } else if (isStill || (this.mode === "" && !this.camera.autoplay)) {
+      hint = isStill && isPlaying ? t("still_age", span(Date.now() - this.takenAt)) : t("play_hint");
     } else if (this.mode === "") {
       hint = state.name === "idle" ? t("idle_hint") : "";
     } else if (!isPlaying) {

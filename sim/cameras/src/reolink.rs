@@ -86,6 +86,8 @@ pub struct ReolinkConfig {
     pub boot: Duration,
     /// A person walks by so often, for five seconds.
     pub walks: Option<Duration>,
+    /// An H.264 main stream is filled up to this rate; nothing is added without.
+    pub bits_per_second: Option<u32>,
 }
 
 impl Default for ReolinkConfig {
@@ -102,6 +104,7 @@ impl Default for ReolinkConfig {
             asleep_after: Duration::from_secs(10),
             boot: Duration::from_millis(500),
             walks: None,
+            bits_per_second: None,
         }
     }
 }

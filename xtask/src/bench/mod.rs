@@ -6,6 +6,7 @@ mod fanout;
 mod mjpeg;
 mod options;
 mod process;
+mod reolink;
 mod rows;
 mod subject;
 mod throughput;
@@ -25,6 +26,8 @@ usage: cargo xtask bench NAME [ARGS]
   tunnel    a connection through an agent, beside other tunnels (`cargo xtask bench tunnel --help`)
   a9        many A9 cameras at once through one gateway, and a thousand that stand by
             (`cargo xtask bench a9 --help`)
+  reolink   eight Reolink cameras with viewers through one gateway, and cold starts
+            (`cargo xtask bench reolink --help`)
 ";
 
 /// Runs the benchmark that `args` names.
@@ -32,6 +35,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
         Some("a9") => a9::run(rest),
+        Some("reolink") => reolink::run(rest),
         Some("fanout") => options::run::<fanout::Options>(rest),
         Some("mjpeg") => options::run::<mjpeg::Options>(rest),
         Some("tunnel") => options::run::<tunnel::Options>(rest),

@@ -133,6 +133,14 @@ impl Mjpeg {
         snapshot::take(&self.find(stream)?, &self.pixels, patience).await
     }
 
+    /// The last picture that is known, without asking the camera for anything.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStream`], [`Error::Pixels`].
+    pub async fn last(&self, stream: &str) -> Result<Option<Snapshot>, Error> {
+        snapshot::last(&self.find(stream)?, &self.pixels).await
+    }
+
     /// How many sessions watch `stream`.
     #[must_use]
     pub fn viewers(&self, stream: &str) -> u64 {

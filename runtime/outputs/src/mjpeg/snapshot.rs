@@ -112,6 +112,17 @@ pub(super) async fn take(
     }
 }
 
+/// The newer of what the stream and the store have.
+pub(super) async fn last(stream: &Arc<Stream>, pixels: &Pixels) -> Result<Option<Snapshot>, Error> {
+    match newest(stream, pixels) {
+        Some(unit) => still(stream, pixels, &unit).await.map(Some),
+        None => {
+            let substitute = pixels.substitute(stream.name()).await;
+            Ok(substitute.map(Snapshot::substitute))
+        }
+    }
+}
+
 /// How old a picture of this stream may be to be given without waiting for another. While a camera
 /// sends video, its newest keyframe is what there is, unless they come very seldom.
 fn fresh_for(stream: &Stream) -> Duration {

@@ -341,6 +341,10 @@ impl<'a> Conversation<'a> {
                 continue;
             }
             let (data, is_keyframe) = playing.clip.unit(playing.next);
+            let data = match self.shared.config.bits_per_second {
+                Some(rate) if std::ptr::eq(playing.clip, &*MAIN_H264) => filled(&data, rate),
+                _ => data,
+            };
             playing.skips = is_full
                 || now - picture_at > MAX_LAG
                 || self.is_over_budget(data.len(), now)
@@ -410,6 +414,21 @@ impl<'a> Conversation<'a> {
         *left = left.saturating_sub(if is_over { 0 } else { len as u64 });
         is_over
     }
+}
+
+/// The access unit with a NAL unit of filler (H.264 section 7.3.2.7) that brings it to the rate; decoders pass it over.
+fn filled(unit: &Bytes, bits_per_second: u32) -> Bytes {
+    const HEAD: [u8; 5] = [0, 0, 0, 1, 12];
+    let wanted = bits_per_second as usize / 8 / usize::from(FRAME_RATE);
+    let Some(filler) = wanted.checked_sub(unit.len() + HEAD.len() + 1) else {
+        return unit.clone();
+    };
+    let mut filled = Vec::with_capacity(wanted);
+    filled.extend_from_slice(unit);
+    filled.extend_from_slice(&HEAD);
+    filled.resize(filled.len() + filler, 0xff);
+    filled.push(0x80);
+    filled.into()
 }
 
 fn picture_at(playing: &Playing) -> Instant {

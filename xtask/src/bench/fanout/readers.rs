@@ -81,6 +81,34 @@ async fn wait_for_stream(url: &str) -> Result<()> {
     }
 }
 
+/// Time from the connection to the last byte of the first keyframe.
+pub(in crate::bench) async fn first_keyframe(url: &str) -> Result<Duration> {
+    let begin = Instant::now();
+    let mut client = Client::play(url).await?;
+    let (mut framing, mut is_keyframe, mut is_whole) = (Framing::default(), false, false);
+    let mut bytes = std::mem::take(&mut client.pending);
+    loop {
+        framing.feed(&bytes, |packet: &Packet| {
+            if packet.channel == 0 {
+                is_keyframe |= packet.is_keyframe;
+                is_whole |= is_keyframe && packet.is_last;
+            }
+        });
+        if is_whole {
+            return Ok(begin.elapsed());
+        }
+        bytes.resize(READ, 0);
+        let count = client.socket.read(&mut bytes).await?;
+        if count == 0 {
+            bail!("closed by the server before its first keyframe");
+        }
+        bytes.truncate(count);
+    }
+}
+
+/// Bytes taken at a time while the first keyframe is awaited.
+const READ: usize = 64 << 10;
+
 struct Reader {
     number: usize,
     options: Rc<Options>,
