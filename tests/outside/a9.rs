@@ -70,6 +70,7 @@ fn an_a9_camera_plays_with_sound_and_answers_at_the_old_doors() {
         "/api/v1/cameras/mini/snapshot.jpg".to_owned(),
         format!("/dev/{NAMED}/snapshot"),
         format!("/api/camera/{NAMED}/snapshot"),
+        format!("/api/cameras/{NAMED}/snapshot"),
     ] {
         let answer = http::request(&Host::here(), gateway.http, &path).unwrap();
         assert_eq!(answer.status, 200, "{path}");
@@ -79,6 +80,9 @@ fn an_a9_camera_plays_with_sound_and_answers_at_the_old_doors() {
         );
         assert!(answer.body.len() > 5_000, "{path}");
     }
+    let page = http::request(&Host::here(), gateway.http, &format!("/camera/{NAMED}")).unwrap();
+    assert_eq!(page.status, 303);
+    assert!(page.head.contains("/#camera/mini"), "{}", page.head);
     let list = gateway.api("/dev/list");
     assert_eq!(list[0]["uid"], NAMED);
     // An endless WAV, which ffmpeg reads as it is.

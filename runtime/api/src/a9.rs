@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes as BodyBytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -182,6 +182,24 @@ pub(crate) async fn api_cameras(State(state): State<AppState>) -> Result<Json<Va
         })
         .collect();
     Ok(Json(list.into()))
+}
+
+/// `/camera/ID`: the page of one camera; of one that waits to be accepted, the list in which it stands.
+pub(crate) async fn page(
+    State(state): State<AppState>,
+    Path(uid): Path<String>,
+) -> Result<Redirect, Problem> {
+    let camera = cloud(&state)?.camera(&uid).map_err(refusal)?;
+    Ok(match camera.name {
+        // Of a name's characters only this one is not as it is.
+        Some(name) => Redirect::to(&format!("/#camera/{}", name.replace('/', "%2F"))),
+        None => Redirect::to("/"),
+    })
+}
+
+/// `/dashboard`
+pub(crate) async fn dashboard() -> Redirect {
+    Redirect::to("/")
 }
 
 /// The name of the accepted camera with this device code.

@@ -74,6 +74,11 @@ pub fn router(state: AppState) -> Router {
         .route("/dev/{uid}/audio", get(a9::audio))
         .route("/dev/{uid}/snapshot", get(a9::snapshot))
         .route("/api/cameras", get(a9::api_cameras))
+        .route("/api/cameras/{uid}/stream", get(a9::live))
+        .route("/api/cameras/{uid}/mjpeg", get(a9::live))
+        .route("/api/cameras/{uid}/snapshot", get(a9::snapshot))
+        .route("/camera/{uid}", get(a9::page))
+        .route("/dashboard", get(a9::dashboard))
         .route("/api/camera/{uid}/stream", get(a9::live))
         .route(
             "/api/camera/{uid}/snapshot",
