@@ -169,7 +169,7 @@ function updateRow(row, camera, overview) {
     const at = age(overview, step.at);
     const lacks = camera.missing?.step === step.step;
     entry.node.dataset.state = lacks ? "offline" : at !== null ? "live" : "unserved";
-    say(entry.when, at !== null ? t("ago", span(at)) : step.served ? t(isOnDemand(step, camera) ? "when_watched" : "not_yet") : t("not_here"));
+    say(entry.when, at !== null ? t("ago", span(at)) : step.served || lacks ? t(isOnDemand(step, camera) ? "when_watched" : "not_yet") : t("not_here"));
   });
   each(row.facts, facts(camera), ([word]) => word, ([word]) => {
     const value = h("dd");
