@@ -25,6 +25,7 @@ mod parts;
 mod passthrough;
 mod pixels;
 mod quic;
+mod reload;
 mod reolink;
 mod reolink_agent;
 mod reolink_browser;

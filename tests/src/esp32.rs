@@ -154,8 +154,25 @@ impl Watcher {
 
     /// The next picture.
     pub fn picture(&mut self) -> Vec<u8> {
+        self.read_picture().unwrap()
+    }
+
+    /// Reads until the gateway ends the connection.
+    pub fn drain(&mut self) {
         loop {
-            let head = self.head().unwrap();
+            match self.read_picture() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("the connection is neither fed nor ended")
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read_picture(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let head = self.head()?;
             let length = head.iter().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
                 let is_it = name.eq_ignore_ascii_case("content-length");
@@ -163,8 +180,8 @@ impl Watcher {
             });
             if let Some(length) = length {
                 let mut picture = vec![0; length];
-                self.0.read_exact(&mut picture).unwrap();
-                return picture;
+                self.0.read_exact(&mut picture)?;
+                return Ok(picture);
             }
         }
     }

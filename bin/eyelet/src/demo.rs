@@ -59,7 +59,7 @@ pub(crate) async fn run(command: &Demo) -> anyhow::Result<()> {
     );
     let mut config = Config::parse(&text, "the demo's own configuration")?;
     config.data = folder.path().join("gateway");
-    let gateway = running::start(&config).await?;
+    let (gateway, _roster) = running::start(&config).await?;
 
     let house = House::new();
     for (host, camera) in [

@@ -3,6 +3,7 @@
 mod a9;
 mod agents;
 mod camera;
+mod catalog;
 mod check;
 mod cli;
 mod demo;
@@ -13,6 +14,8 @@ mod import;
 mod pictures;
 mod probe;
 mod relay;
+mod reload;
+mod roster;
 mod running;
 mod serve;
 mod settings;

@@ -12,8 +12,11 @@ use outputs::rtsp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Forward, Gateway, GatewayConfig, Identity, LocalDoor, QuicDoor, SavedForwards};
+use tunnel::{Gateway, GatewayConfig, Identity, LocalDoor, QuicDoor, SavedForwards};
 
+use crate::camera::Cameras;
+use crate::catalog::Catalog;
+use crate::roster::{Ground, Roster};
 use crate::{a9, files, wiring};
 
 /// How long everything may take to end.
@@ -27,12 +30,13 @@ pub(crate) struct Running {
     pub(crate) store: store::Store,
     pub(crate) identity: Identity,
     pub(crate) gateway: Gateway,
+    pub(crate) state: AppState,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
 /// Takes all ports, then starts everything the configuration names.
-pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
+pub(crate) async fn start(config: &Config) -> anyhow::Result<(Running, Roster)> {
     let store = files::open_store(config)?;
     let identity = Identity::load_or_create(&config.data)?;
     let gateway = Gateway::new(store.clone(), GatewayConfig::default());
@@ -67,44 +71,15 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
     let quic = bind_quic(config, &gateway, &identity, http)?;
     let pixels = wiring::pixels(config)?;
     let mjpeg = wiring::mjpeg(&hub, &pixels);
-    let raw_listeners = wiring::bind_raw(config, &hub, &mjpeg).await?;
-    let mut forwards = Vec::new();
-    for forward in &config.forwards {
-        let forward = Forward {
-            listen: forward.listen,
-            agent: forward.agent.to_string(),
-            target: forward.target.clone(),
-        };
-        forwards.push(gateway.bind_forward(forward).await?);
-    }
-
     let a9 = a9::bind(config, &store)?;
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let devices = Devices::new();
-    let cloud = a9.as_ref().map(|(cloud, _)| cloud);
-    let a9_addresses = cloud.map(|cloud| cloud.addresses().clone());
-    let upstreams = wiring::Upstreams {
-        gateway: &gateway,
-        cloud,
-        devices: &devices,
-    };
-    let cameras = wiring::start_cameras(config, &hub, &upstreams, &tasks, &shutdown)?;
-    wiring::keep_stills(config, &hub, &pixels, &tasks, &shutdown);
-    for listener in raw_listeners {
-        tasks.spawn(listener.serve(shutdown.clone()));
-    }
-    for forward in forwards {
-        tasks.spawn(forward.run(shutdown.clone()));
-    }
+    let cloud = a9.as_ref().map(|(cloud, _)| cloud.clone());
+    let a9_addresses = cloud.as_ref().map(|cloud| cloud.addresses().clone());
     let saved = SavedForwards::start(&gateway, &tasks, &shutdown)?;
-    tasks.spawn(door.serve(gateway.clone(), shutdown.clone()));
-    tasks.spawn(rtsp_server.serve(shutdown.clone()));
-    if let Some(quic) = quic {
-        tasks.spawn(quic.serve(shutdown.clone()));
-    }
     let state = AppState::new(Parts {
         hub: Arc::clone(&hub),
-        cameras: wiring::camera_infos(config, &gateway)?,
+        cameras: Vec::new(),
         addresses: Addresses {
             http,
             rtsp,
@@ -125,30 +100,56 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Running> {
             forwards: saved,
         })),
         mse: Arc::new(Mse::new(Arc::clone(&hub))),
-        mjpeg,
+        mjpeg: Arc::clone(&mjpeg),
     });
+    let controls = Arc::new(Cameras::default());
+    state.set_controls(Arc::clone(&controls) as _);
+    let catalog = Arc::new(Catalog::new(state.clone()));
+    let ground = Ground {
+        hub: Arc::clone(&hub),
+        gateway: gateway.clone(),
+        cloud,
+        devices: devices.clone(),
+        pixels,
+        mjpeg,
+        controls,
+        catalog: Arc::clone(&catalog),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let roster = Roster::start(ground, config).await?;
     if let Some(a9) = a9 {
-        let configured = wiring::camera_infos(config, &gateway)?;
-        a9::start(a9, &hub, &state, configured, &tasks, &shutdown);
+        a9::start(a9, &hub, &state, &catalog, &tasks, &shutdown);
     }
-    state.set_controls(Arc::new(cameras));
+    let end = shutdown.clone();
+    tasks.spawn(async move {
+        end.cancelled().await;
+        devices.close().await;
+    });
+    tasks.spawn(door.serve(gateway.clone(), shutdown.clone()));
+    tasks.spawn(rtsp_server.serve(shutdown.clone()));
+    if let Some(quic) = quic {
+        tasks.spawn(quic.serve(shutdown.clone()));
+    }
     tasks.spawn(api::serve(
         listener,
-        state,
+        state.clone(),
         identity.server_config(),
         shutdown.clone(),
     ));
     tasks.close();
-    Ok(Running {
+    let running = Running {
         http,
         rtsp,
         a9: a9_addresses,
         store,
         identity,
         gateway,
+        state,
         tasks,
         shutdown,
-    })
+    };
+    Ok((running, roster))
 }
 
 /// Takes the UDP port for agents. If nobody named one, one that cannot be had is no reason not to start.

@@ -1,21 +1,40 @@
 //! `eyelet serve`.
 
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::cli::Files;
+use crate::reload::Reloader;
 use crate::{files, running};
 
 pub(crate) async fn run(files: &Files) -> anyhow::Result<()> {
+    // From the first moment on: a signal that nobody takes ends the program.
+    let mut hangup = signal(SignalKind::hangup())?;
     let config = files::load(files)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let running = running::start(&config).await?;
+    let (running, roster) = running::start(&config).await?;
+    let reloader = Reloader::new(files.clone(), roster);
+    running.state.set_reload(Arc::new(reloader.clone()));
     tracing::info!(cameras = config.cameras.len(), forwards = config.forwards.len(), data = %config.data.display(), "eyelet {} is up", env!("CARGO_PKG_VERSION"));
     tracing::info!(
         "dashboard http://{}/  RTSP rtsp://{}/CAMERA",
         running.http,
         running.rtsp
     );
-    running::asked_to_end().await?;
+    let follow = async {
+        while hangup.recv().await.is_some() {
+            // What is wrong was told in the log; there is nobody else to tell.
+            let _ = reloader.reload().await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = running::asked_to_end() => ended?,
+        () = follow => {}
+    }
     tracing::info!("ending");
     running.stop().await;
     Ok(())

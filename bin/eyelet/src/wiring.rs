@@ -7,20 +7,13 @@ use anyhow::Context;
 use api::CameraInfo;
 use config::{Config, Scheme, Source};
 use dialer::{Dialer, Direct};
-use drivers::reolink::{Devices, Reolink};
-use drivers::{Camera, Driver, Transport};
+use drivers::{Camera, Transport};
 use hub::{Hub, StreamName};
-use naxclow::{A9Driver, Cloud};
 use outputs::mjpeg::Mjpeg;
-use outputs::raw;
 use outputs::rtsp::Passthrough;
-use pixels::{Backup, Pixels, Program};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use pixels::{Pixels, Program};
 use tunnel::{Gateway, Passage};
 
-use crate::camera::Cameras;
-use crate::running;
 use crate::settings::Settings;
 
 /// A camera for its driver, with the defaults.
@@ -44,69 +37,6 @@ pub(crate) fn camera(name: StreamName, source: &Source) -> anyhow::Result<Camera
     })
 }
 
-/// What cameras are reached by, and share.
-pub(crate) struct Upstreams<'a> {
-    pub(crate) gateway: &'a Gateway,
-    /// The A9 cameras' cloud, where there is one.
-    pub(crate) cloud: Option<&'a Cloud>,
-    pub(crate) devices: &'a Devices,
-}
-
-/// Adds the configured cameras to the hub and keeps each one's upstream.
-pub(crate) fn start_cameras(
-    config: &Config,
-    hub: &Hub,
-    upstreams: &Upstreams<'_>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<Cameras> {
-    let Upstreams {
-        gateway,
-        cloud,
-        devices,
-    } = *upstreams;
-    let mut cameras = Cameras::default();
-    for configured in &config.cameras {
-        let source = &configured.source;
-        let mut camera = camera(StreamName::new(configured.name.as_str())?, source)?;
-        camera.idle = configured.idle;
-        camera.interval = configured.interval;
-        camera.timeout = configured.timeout;
-        camera.transport = match configured.transport {
-            config::Transport::Tcp => Transport::Tcp,
-            config::Transport::Udp => Transport::Udp,
-        };
-        let driver: Arc<dyn Driver> = match (source.scheme, cloud) {
-            (Scheme::A9, Some(cloud)) => Arc::new(A9Driver::new(cloud.clone())),
-            (Scheme::Reolink | Scheme::ReolinkUid, _) => Arc::new(Reolink::new(devices.clone())),
-            (scheme, _) => drivers::driver(scheme.as_str())
-                .with_context(|| format!("camera {}: no driver for {source}", configured.name))?
-                .into(),
-        };
-        let dialer = dialer(configured, gateway);
-        if has_device(source) {
-            let device = devices.device(&camera, &dialer)?;
-            let channel = drivers::reolink::channel(&camera)?;
-            cameras.add(configured.name.as_str(), device, channel);
-        }
-        for (name, url) in driver.substreams(&camera) {
-            let camera = Camera {
-                name: StreamName::new(&format!("{}/{name}", camera.name))?,
-                url,
-                ..camera.clone()
-            };
-            keep(hub, &driver, camera, &dialer, tasks, shutdown);
-        }
-        keep(hub, &driver, camera, &dialer, tasks, shutdown);
-    }
-    let (devices, shutdown) = (devices.clone(), shutdown.clone());
-    tasks.spawn(async move {
-        shutdown.cancelled().await;
-        devices.close().await;
-    });
-    Ok(cameras)
-}
-
 /// Whether there is a device behind the pictures that takes commands.
 pub(crate) fn has_device(source: &Source) -> bool {
     matches!(source.scheme, Scheme::Reolink | Scheme::ReolinkUid)
@@ -117,51 +47,8 @@ pub(crate) fn mjpeg(hub: &Arc<Hub>, pixels: &Arc<Pixels>) -> Arc<Mjpeg> {
     Arc::new(Mjpeg::new(Arc::clone(hub), Arc::clone(pixels)))
 }
 
-/// Takes the ports of the cameras that give raw pictures.
-pub(crate) async fn bind_raw(
-    config: &Config,
-    hub: &Hub,
-    mjpeg: &Arc<Mjpeg>,
-) -> anyhow::Result<Vec<raw::Server>> {
-    let mut listeners = Vec::new();
-    for camera in &config.cameras {
-        let Some(address) = camera.raw else { continue };
-        let stream = hub.add(StreamName::new(camera.name.as_str())?);
-        let mode = match camera.raw_mode {
-            config::RawMode::Continuous => raw::Mode::Continuous,
-            config::RawMode::Single => raw::Mode::Single,
-        };
-        let key = format!("cameras.{}.raw", camera.name);
-        let listener = raw::Server::bind(Arc::clone(mjpeg), stream, address, mode)
-            .await
-            .with_context(|| running::busy("raw JPEG", &key, address))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-/// Adds a stream to the hub and keeps its upstream.
-fn keep(
-    hub: &Hub,
-    driver: &Arc<dyn Driver>,
-    camera: Camera,
-    dialer: &Arc<dyn Dialer>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    let stream = hub.add(camera.name.clone());
-    let (driver, dialer) = (Arc::clone(driver), Arc::clone(dialer));
-    tasks.spawn(drivers::supervise(
-        driver,
-        camera,
-        dialer,
-        stream,
-        shutdown.clone(),
-    ));
-}
-
 /// What reaches a camera.
-fn dialer(camera: &config::Camera, gateway: &Gateway) -> Arc<dyn Dialer> {
+pub(crate) fn dialer(camera: &config::Camera, gateway: &Gateway) -> Arc<dyn Dialer> {
     match &camera.via {
         Some(agent) => gateway.dialer(agent.as_str()),
         None => Arc::new(Direct),
@@ -197,36 +84,13 @@ fn decoder() -> anyhow::Result<Program> {
     Ok(Program::new(program, ["decoder"]))
 }
 
-/// Keeps the last stills of the configured cameras, and deletes those of others.
-pub(crate) fn keep_stills(
-    config: &Config,
-    hub: &Hub,
-    pixels: &Arc<Pixels>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    let mut names = Vec::new();
-    for camera in &config.cameras {
-        let Some(stream) = hub.stream(camera.name.as_str()) else {
-            continue;
-        };
-        let name = stream.name().clone();
-        names.push(name.clone());
-        let backup = match &camera.backup {
-            config::Backup::Last => Backup::Last,
-            config::Backup::None => Backup::Nothing,
-            config::Backup::File(path) => Backup::File(path.clone()),
-        };
-        pixels.set_backup(name, backup);
-        let (pixels, shutdown) = (Arc::clone(pixels), shutdown.clone());
-        tasks.spawn(async move {
-            let keeping = pixels.keep_stills(stream);
-            shutdown.run_until_cancelled(keeping).await;
-        });
-    }
-    if let Err(error) = pixels.keep_only(&names) {
-        tracing::warn!("stills of former cameras cannot be deleted: {error}");
-    }
+/// The A9 cameras that the configuration names: device code and name.
+pub(crate) fn a9_cameras(config: &Config) -> Vec<(String, String)> {
+    let cameras = config.cameras.iter();
+    let cameras = cameras.filter(|camera| camera.source.scheme == Scheme::A9);
+    cameras
+        .map(|camera| (camera.source.target.host.clone(), camera.name.to_string()))
+        .collect()
 }
 
 /// The configured cameras, as the API shows them.

@@ -15,7 +15,7 @@ use tunnel::{CommandError, ForwardError, Returned};
 use crate::guard::MAX_BODY;
 use crate::problem::Problem;
 use crate::view::Moment;
-use crate::{Agents, AppState, agents};
+use crate::{Agents, AppState, Reloaded, agents};
 
 /// How long a request's body may take; it is a line of text.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +48,20 @@ pub(crate) async fn log(
         .map(|line| json!({ "at": Moment(line.at), "text": line.text }))
         .collect();
     Ok(Json(json!({ "lines": lines })))
+}
+
+/// `POST /api/v1/config/reload`
+pub(crate) async fn reload(State(state): State<AppState>) -> Result<Json<Reloaded>, Problem> {
+    let reload = state.reload().ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "this gateway reads no configuration file",
+        )
+    })?;
+    let reloaded = reload.reload().await;
+    let reloaded =
+        reloaded.map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    Ok(Json(reloaded))
 }
 
 #[derive(Deserialize)]

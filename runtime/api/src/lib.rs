@@ -33,4 +33,6 @@ pub use listener::{
     serve_with,
 };
 pub use routes::router;
-pub use state::{Addresses, AppState, CameraInfo, Parts, Readiness, Settings, SettingsError};
+pub use state::{
+    Addresses, AppState, CameraInfo, Parts, Readiness, Reload, Reloaded, Settings, SettingsError,
+};

@@ -22,6 +22,7 @@ pub fn router(state: AppState) -> Router {
     let changes = Router::new()
         .route("/api/v1/agents/{name}/restart", post(changes::restart))
         .route("/api/v1/agents/{name}/reconnect", post(changes::reconnect))
+        .route("/api/v1/config/reload", post(changes::reload))
         .route("/api/v1/forwards", post(changes::add_forward))
         .route("/api/v1/forwards/{listen}", delete(changes::remove_forward))
         .route("/api/v1/a9/{uid}/accept", post(a9::accept))

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use hub::Hub;
 use outputs::mjpeg::Mjpeg;
 use outputs::mse::Mse;
+use serde::Serialize;
 
 use crate::Agents;
 
@@ -52,6 +53,27 @@ pub enum SettingsError {
     TimedOut(String),
     /// The camera cannot be reached, or refuses.
     Refused(String),
+}
+
+/// What reads the configuration again.
+pub trait Reload: fmt::Debug + Send + Sync {
+    /// Reads it, and carries out what changed. The error says what is wrong with the file, and that everything stays.
+    fn reload(&self) -> BoxFuture<'static, Result<Reloaded, String>>;
+}
+
+/// What a changed configuration did, by names of cameras and addresses of forwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those that were ended and started anew.
+    pub changed: Vec<String>,
+    /// Those that were ended.
+    pub removed: Vec<String>,
+    /// Those that could not be started, with the reason.
+    pub failed: Vec<String>,
+    /// Sections that changed, and are only read at the start.
+    pub needs_restart: Vec<String>,
 }
 
 /// The addresses that answers name.
@@ -130,6 +152,7 @@ struct Inner {
     cameras: RwLock<Arc<[CameraInfo]>>,
     a9: OnceLock<naxclow::Cloud>,
     controls: OnceLock<Arc<dyn Controls>>,
+    reload: OnceLock<Arc<dyn Reload>>,
     started_at: SystemTime,
 }
 
@@ -143,6 +166,7 @@ impl AppState {
             cameras,
             a9: OnceLock::new(),
             controls: OnceLock::new(),
+            reload: OnceLock::new(),
             started_at: SystemTime::now(),
         }))
     }
@@ -154,6 +178,15 @@ impl AppState {
 
     pub(crate) fn controls(&self) -> Option<&Arc<dyn Controls>> {
         self.0.controls.get()
+    }
+
+    /// Takes what reads the configuration again, once.
+    pub fn set_reload(&self, reload: Arc<dyn Reload>) {
+        let _ = self.0.reload.set(reload);
+    }
+
+    pub(crate) fn reload(&self) -> Option<&Arc<dyn Reload>> {
+        self.0.reload.get()
     }
 
     /// What is known of a camera's device.

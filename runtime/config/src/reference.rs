@@ -18,6 +18,11 @@ Eyelet needs no configuration file. Every command takes one with `-c FILE`; with
 `./eyelet.yaml` if there is one, else the defaults. `eyelet check` tells what is wrong in it without
 starting anything.
 
+`eyelet serve` reads its file again on SIGHUP (`kill -HUP PID`) and on `POST /api/v1/config/reload`. Cameras
+and forwards that are new start, those that are gone end, those that changed are made anew, and all others
+lose nothing. A file with a mistake changes nothing. `data`, `http`, `rtsp`, `a9` and `pixels` are read at
+the start only; a change of these is told and waits for a restart.
+
 ```yaml
 ";
 

@@ -81,12 +81,14 @@ impl Hub {
         streams.values().map(Arc::clone).collect()
     }
 
-    /// Takes a stream out. Its readers keep what they hold and get nothing new.
+    /// Takes a stream out, and tells those who wait for it. Its readers keep what they hold and get nothing new.
     pub fn remove(&self, name: &str) -> Option<Arc<Stream>> {
         let mut streams = self
             .streams
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        streams.remove(name)
+        let stream = streams.remove(name)?;
+        stream.set_removed();
+        Some(stream)
     }
 }

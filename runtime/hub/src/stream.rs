@@ -43,6 +43,7 @@ pub struct Stream {
     pub(crate) timeline: Mutex<Timeline>,
     leases: watch::Sender<usize>,
     status: watch::Sender<Status>,
+    is_removed: watch::Sender<bool>,
 }
 
 impl Stream {
@@ -61,6 +62,7 @@ impl Stream {
             timeline: Mutex::new(Timeline::default()),
             leases: watch::Sender::new(0),
             status: watch::Sender::new(Status::default()),
+            is_removed: watch::Sender::new(false),
         }
     }
 
@@ -124,6 +126,22 @@ impl Stream {
                 return;
             }
         }
+    }
+
+    /// Whether the hub lists this stream no more: nothing will come, whoever waits.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        *self.is_removed.borrow()
+    }
+
+    /// Waits until the hub lists this stream no more.
+    pub async fn removed(&self) {
+        let mut removed = self.is_removed.subscribe();
+        let _ = removed.wait_for(|is_removed| *is_removed).await;
+    }
+
+    pub(crate) fn set_removed(&self) {
+        self.is_removed.send_replace(true);
     }
 
     /// A publisher for one session with the camera.

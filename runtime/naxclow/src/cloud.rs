@@ -92,6 +92,28 @@ fn key(uid: &str) -> String {
     uid.to_ascii_lowercase()
 }
 
+/// The cameras that may come, by store and configuration.
+fn admitted(
+    store: Option<&store::Store>,
+    configured: &[(String, String)],
+) -> Result<BTreeMap<String, (Uid, Admission)>, Error> {
+    let known = store.map_or(Ok(Vec::new()), store::Store::a9_cameras)?;
+    let accepted = known
+        .into_iter()
+        .filter_map(|camera| Some((camera.uid, Admission::Accepted { name: camera.name? })));
+    let configured = configured.iter().map(|(uid, name)| {
+        let name = name.clone();
+        (uid.clone(), Admission::Configured { name })
+    });
+    // The configuration's word comes last, and counts.
+    let all = accepted.chain(configured);
+    all.map(|(uid, admission)| {
+        let uid: Uid = uid.parse().map_err(|_| Error::Uid(uid))?;
+        Ok((key(uid.as_str()), (uid, admission)))
+    })
+    .collect()
+}
+
 impl Cloud {
     /// A cloud with the cameras of `store`, and those that the configuration names: device code, and the camera's
     /// name.
@@ -104,22 +126,10 @@ impl Cloud {
         store: Option<store::Store>,
         configured: &[(String, String)],
     ) -> Result<Self, Error> {
-        let mut cameras = BTreeMap::new();
-        let known = store
-            .as_ref()
-            .map_or(Ok(Vec::new()), store::Store::a9_cameras)?;
-        let accepted = known
+        let cameras = admitted(store.as_ref(), configured)?
             .into_iter()
-            .filter_map(|camera| Some((camera.uid, Admission::Accepted { name: camera.name? })));
-        let configured = configured.iter().map(|(uid, name)| {
-            let name = name.clone();
-            (uid.clone(), Admission::Configured { name })
-        });
-        // The configuration's word comes last, and counts.
-        for (uid, admission) in accepted.chain(configured) {
-            let uid: Uid = uid.parse().map_err(|_| Error::Uid(uid))?;
-            cameras.insert(key(uid.as_str()), Camera::new(uid, admission));
-        }
+            .map(|(key, (uid, admission))| (key, Camera::new(uid, admission)))
+            .collect();
         Ok(Self(Arc::new(Shared {
             settings,
             addresses,
@@ -132,6 +142,31 @@ impl Cloud {
             admissions: watch::Sender::new(0),
             arrivals: watch::Sender::new(0),
         })))
+    }
+
+    /// Takes the cameras that a changed configuration names, as [`new`](Self::new) does. What is connected stays so;
+    /// a camera that nobody names any more waits to be accepted.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new); nothing has changed then.
+    pub fn configure(&self, configured: &[(String, String)]) -> Result<(), Error> {
+        let mut admitted = admitted(self.0.store.as_ref(), configured)?;
+        let mut table = self.table();
+        table.cameras.retain(|key, camera| {
+            let was_pending = camera.admission == Admission::Pending;
+            let (is_named, admission) = match admitted.remove(key) {
+                Some((_, admission)) => (true, admission),
+                None => (false, Admission::Pending),
+            };
+            camera.admission = admission;
+            is_named || was_pending || camera.is_connected()
+        });
+        for (key, (uid, admission)) in admitted {
+            table.cameras.insert(key, Camera::new(uid, admission));
+        }
+        drop(table);
+        self.0.admissions.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -50,7 +50,7 @@ impl<T> Muxers<T> {
         if let Some(muxer) = running.get(stream.name()).and_then(Weak::upgrade)
             // A camera that was configured anew has another stream under the same name.
             && Arc::ptr_eq(&muxer.stream, stream)
-            && !muxer.task.is_finished()
+            && !muxer.is_over()
         {
             return muxer;
         }
@@ -84,9 +84,10 @@ impl<T> Muxer<T> {
         &self.fanout
     }
 
-    /// Whether the task has ended, which it never does by itself.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.task.is_finished()
+    /// Whether nothing more will come: the camera is configured no more, or anew.
+    pub(crate) fn is_over(&self) -> bool {
+        // The task never ends by itself.
+        self.stream.is_removed() || self.task.is_finished()
     }
 }
 

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{AppState, CameraInfo};
-use config::{Config, Scheme};
+use config::Config;
 use dialer::Direct;
 use drivers::{Camera, Transport};
 use hub::{Hub, StreamName};
 use naxclow::{A9Driver, Cloud, Listeners, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::catalog::Catalog;
+use crate::wiring;
 
 /// The cloud with its ports taken, if the configuration wants one.
 pub(crate) fn bind(
@@ -32,12 +35,7 @@ pub(crate) fn bind(
     };
     let listeners = Listeners::bind(&settings)?;
     let addresses = listeners.addresses()?;
-    let configured: Vec<(String, String)> = config
-        .cameras
-        .iter()
-        .filter(|camera| camera.source.scheme == Scheme::A9)
-        .map(|camera| (camera.source.target.host.clone(), camera.name.to_string()))
-        .collect();
+    let configured = wiring::a9_cameras(config);
     let cloud = Cloud::new(settings, addresses, Some(store.clone()), &configured)?;
     Ok(Some((cloud, listeners)))
 }
@@ -47,7 +45,7 @@ pub(crate) fn start(
     (cloud, listeners): (Cloud, Listeners),
     hub: &Arc<Hub>,
     state: &AppState,
-    configured: Vec<CameraInfo>,
+    catalog: &Arc<Catalog>,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
@@ -58,8 +56,7 @@ pub(crate) fn start(
     tasks.spawn(follow(
         cloud,
         Arc::clone(hub),
-        state.clone(),
-        configured,
+        Arc::clone(catalog),
         tasks.clone(),
         shutdown.clone(),
     ));
@@ -69,8 +66,7 @@ pub(crate) fn start(
 async fn follow(
     cloud: Cloud,
     hub: Arc<Hub>,
-    state: AppState,
-    configured: Vec<CameraInfo>,
+    catalog: Arc<Catalog>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) {
@@ -87,9 +83,9 @@ async fn follow(
             }
             stays
         });
-        let mut infos = configured.clone();
+        let mut infos = Vec::new();
         for (uid, name) in accepted {
-            if infos.iter().any(|known| known.name == name) {
+            if catalog.is_configured(&name) {
                 tracing::warn!(
                     camera = uid,
                     name,
@@ -126,7 +122,7 @@ async fn follow(
                 Err(error) => tracing::warn!(camera = uid, "not shown: {error}"),
             }
         }
-        state.set_cameras(infos);
+        catalog.set_accepted(infos);
         tokio::select! {
             changed = admissions.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => return,

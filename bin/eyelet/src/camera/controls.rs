@@ -1,7 +1,7 @@
 //! The devices of the configured cameras, for the API.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use api::{Controls, DeviceEvent, DeviceStatus, Refusal, Reply, Sound};
@@ -17,18 +17,29 @@ use super::status;
 
 /// Devices by camera, each with the camera's channel on it.
 #[derive(Default)]
-pub(crate) struct Cameras(BTreeMap<String, (Arc<Device>, u8)>);
+pub(crate) struct Cameras(RwLock<BTreeMap<String, (Arc<Device>, u8)>>);
 
 impl Cameras {
-    pub(crate) fn add(&mut self, name: &str, device: Arc<Device>, channel: u8) {
-        self.0.insert(name.to_owned(), (device, channel));
+    pub(crate) fn add(&self, name: &str, device: Arc<Device>, channel: u8) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.to_owned(), (device, channel));
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(name);
+    }
+
+    fn find(&self, name: &str) -> Option<(Arc<Device>, u8)> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).cloned()
     }
 }
 
 impl Controls for Cameras {
     fn device(&self, camera: &str) -> Option<DeviceStatus> {
-        let (device, channel) = self.0.get(camera)?;
-        Some(status::device(device, *channel))
+        let (device, channel) = self.find(camera)?;
+        Some(status::device(&device, channel))
     }
 
     fn command(
@@ -37,7 +48,7 @@ impl Controls for Cameras {
         command: &str,
         arguments: Value,
     ) -> BoxFuture<'static, Result<Reply, Refusal>> {
-        let found = self.0.get(camera).cloned();
+        let found = self.find(camera);
         let action = action(command, arguments);
         Box::pin(async move {
             let (device, channel) =
@@ -49,7 +60,7 @@ impl Controls for Cameras {
     }
 
     fn talk(&self, camera: &str, sound: Sound) -> BoxFuture<'static, Result<Duration, Refusal>> {
-        let found = self.0.get(camera).cloned();
+        let found = self.find(camera);
         Box::pin(async move {
             let (device, channel) =
                 found.ok_or_else(|| Refusal::Malformed("no such camera".to_owned()))?;
@@ -66,7 +77,7 @@ impl Controls for Cameras {
     }
 
     fn events(&self, camera: &str, wake: bool) -> Option<BoxStream<'static, DeviceEvent>> {
-        let (device, channel) = self.0.get(camera)?.clone();
+        let (device, channel) = self.find(camera)?;
         let events = device.events();
         // Who only listens shall not cost a battery anything; whether there is one is known after the first login.
         let facts = device.facts();

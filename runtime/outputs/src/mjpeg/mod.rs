@@ -100,7 +100,7 @@ impl Mjpeg {
             |lease, ring| muxer::run(lease, pictures, ring),
         );
         drop(lease);
-        Ok(Session::new(muxer, Arc::clone(&self.hub), output))
+        Ok(Session::new(muxer, output))
     }
 
     /// The JPEG pictures of a camera; where it gives nothing, what is to be shown instead.

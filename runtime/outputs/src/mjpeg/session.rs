@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use hub::{Cursor, Hub, ViewerGuard};
+use hub::{Cursor, ViewerGuard};
 use tokio::net::TcpStream;
 
 use super::OPENING;
@@ -16,7 +16,6 @@ use crate::muxers::Muxer;
 #[derive(Debug)]
 pub struct Session {
     muxer: Arc<Muxer<Part>>,
-    hub: Arc<Hub>,
     cursor: Cursor,
     has_opened: bool,
     viewer: ViewerGuard,
@@ -27,12 +26,11 @@ const QUIET: Duration = Duration::from_secs(2);
 
 impl Session {
     /// `output` is the name under which the viewer is counted.
-    pub(super) fn new(muxer: Arc<Muxer<Part>>, hub: Arc<Hub>, output: &'static str) -> Self {
+    pub(super) fn new(muxer: Arc<Muxer<Part>>, output: &'static str) -> Self {
         let cursor = entrance(muxer.ring());
         let viewer = muxer.stream().viewer(output);
         Self {
             muxer,
-            hub,
             cursor,
             has_opened: false,
             viewer,
@@ -54,7 +52,7 @@ impl Session {
                 return Some(bytes);
             }
             let arrival = self.muxer.ring().wait(self.cursor.next());
-            if tokio::time::timeout(QUIET, arrival).await.is_err() && self.is_over() {
+            if tokio::time::timeout(QUIET, arrival).await.is_err() && self.muxer.is_over() {
                 return None;
             }
         }
@@ -88,7 +86,6 @@ impl Session {
     pub(crate) async fn send_to(self, socket: Arc<TcpStream>, head: Bytes, manner: Manner) -> End {
         let Self {
             muxer,
-            hub,
             cursor,
             viewer,
             ..
@@ -99,24 +96,10 @@ impl Session {
         let _seat = muxer.fanout().join(muxer.ring(), connection.clone());
         // What is there already; what comes from here on, the fan-out brings.
         connection.pump();
-        let end = connection.serve(|| is_over(&muxer, &hub)).await;
+        let end = connection.serve(|| muxer.is_over()).await;
         if end == End::Served {
             connection.farewell().await;
         }
         end
     }
-
-    fn is_over(&self) -> bool {
-        is_over(&self.muxer, &self.hub)
-    }
-}
-
-/// Whether the camera of this muxer is configured no more, or anew.
-fn is_over(muxer: &Muxer<Part>, hub: &Hub) -> bool {
-    let stream = muxer.stream();
-    let is_gone = match hub.stream(stream.name().as_str()) {
-        Some(current) => !Arc::ptr_eq(&current, stream),
-        None => true,
-    };
-    is_gone || muxer.is_finished()
 }

@@ -60,7 +60,7 @@ impl Mse {
         let found = self.hub.stream(stream);
         let stream = found.ok_or_else(|| Error::UnknownStream(stream.to_owned()))?;
         let muxer = self.muxers.open(&stream, Ring::default, muxer::run);
-        Ok(Session::new(muxer, Arc::clone(&self.hub)))
+        Ok(Session::new(muxer))
     }
 
     /// How many sessions watch `stream`.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hub::{Cursor, Hub, Start, State, ViewerGuard};
+use hub::{Cursor, Start, State, ViewerGuard};
 use serde_json::json;
 
 use super::init::Init;
@@ -23,7 +23,6 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Session {
     muxer: Arc<Muxer<Item>>,
-    hub: Arc<Hub>,
     cursor: Cursor,
     init: Option<Arc<Init>>,
     /// Whether the page has all that was there when it began, and was told so.
@@ -41,7 +40,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const LIVE: &str = r#"{"type":"live"}"#;
 
 impl Session {
-    pub(super) fn new(muxer: Arc<Muxer<Item>>, hub: Arc<Hub>) -> Self {
+    pub(super) fn new(muxer: Arc<Muxer<Item>>) -> Self {
         // While a camera is away, its last pictures would be followed by a gap.
         let start = match muxer.stream().ring().has_start() {
             true => Start::Gop,
@@ -51,7 +50,6 @@ impl Session {
         let viewer = muxer.stream().viewer(super::NAME);
         Self {
             muxer,
-            hub,
             cursor,
             init: None,
             is_live: false,
@@ -83,7 +81,7 @@ impl Session {
             }
             let arrival = self.muxer.ring().wait(self.cursor.next());
             if tokio::time::timeout(QUIET, arrival).await.is_err() {
-                if self.is_over() {
+                if self.muxer.is_over() {
                     return None;
                 }
                 if let Some(state) = self.state() {
@@ -112,15 +110,6 @@ impl Session {
         if !item.bytes.is_empty() {
             self.ready.push_back(Message::Binary(item.bytes.clone()));
         }
-    }
-
-    fn is_over(&self) -> bool {
-        let stream = self.muxer.stream();
-        let is_gone = match self.hub.stream(stream.name().as_str()) {
-            Some(current) => !Arc::ptr_eq(&current, stream),
-            None => true,
-        };
-        is_gone || self.muxer.is_finished()
     }
 
     /// Whether the page got an init segment.

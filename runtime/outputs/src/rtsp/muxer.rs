@@ -18,6 +18,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Turns one stream's access units into RTP blocks, once for all viewers. It runs as long as it is held.
 #[derive(Debug)]
 pub(super) struct Muxer {
+    stream: Arc<Stream>,
     pub(super) shared: Arc<Shared>,
     _end: DropGuard,
 }
@@ -56,6 +57,8 @@ impl Muxers {
     pub(super) fn attach(&self, stream: &Arc<Stream>, tracks: &Tracks) -> Arc<Muxer> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(muxer) = running.get(stream.name().as_str()).and_then(Weak::upgrade)
+            // A camera that was configured anew has another stream under the same name.
+            && Arc::ptr_eq(&muxer.stream, stream)
             && muxer.shared.tracks.same_layout(tracks)
         {
             return muxer;
@@ -83,6 +86,7 @@ fn start(stream: &Arc<Stream>, tracks: Tracks) -> Muxer {
     });
     tokio::spawn(run(Arc::clone(&shared), stream.lease(), end.clone()));
     Muxer {
+        stream: Arc::clone(stream),
         shared,
         _end: end.drop_guard(),
     }

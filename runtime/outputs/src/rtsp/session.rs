@@ -100,6 +100,7 @@ enum Wake {
     Changed,
     Heard,
     SenderEnded,
+    CameraGone,
     Time,
 }
 
@@ -121,6 +122,10 @@ impl Session<'_> {
                     false
                 }
                 Wake::SenderEnded => true,
+                Wake::CameraGone => {
+                    tracing::debug!(peer = %self.peer, "RTSP viewer cut: its camera is configured no more, or anew");
+                    true
+                }
                 Wake::Time => {
                     self.protocol.handle_timeout(Instant::now());
                     let stalled = self
@@ -162,12 +167,19 @@ impl Session<'_> {
                 _ => std::future::pending().await,
             }
         };
+        let camera_gone = async {
+            match &self.watched {
+                Some(watched) => watched.stream.removed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             ready = socket.readable() => Wake::Readable(ready),
             ready = socket.writable(), if is_blocked => Wake::Writable(ready),
             () = self.connection.changed.notified() => Wake::Changed,
             () = heard => Wake::Heard,
             () = sender_ended => Wake::SenderEnded,
+            () = camera_gone => Wake::CameraGone,
             () = tokio::time::sleep_until(deadline.into()) => Wake::Time,
         }
     }
