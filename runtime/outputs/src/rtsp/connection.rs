@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::block::{Burst, Kind};
 use super::muxer::{Muxer, channel};
-use crate::fanout::Pump;
+use crate::fanout::{Pump, write_now};
 
 /// Chunks handed to one vectored write.
 const MAX_CHUNKS: usize = 16;
@@ -161,6 +163,10 @@ impl Connection {
 }
 
 impl Pump for Connection {
+    fn touch(&self) {
+        black_box((self.writer.is_poisoned(), self.socket.as_raw_fd()));
+    }
+
     fn pump_live(&self) {
         let writer = self.lock();
         if writer.blocked_since.is_none() {
@@ -221,10 +227,7 @@ impl Writer {
             });
             count += 1;
         }
-        let mut written = match &slices[..count] {
-            [one] => socket.try_write(one)?,
-            many => socket.try_write_vectored(many)?,
-        };
+        let mut written = write_now(socket, &slices[..count])?;
         if let Some(media) = &self.media {
             media.viewer.add_bytes(written as u64);
         }
