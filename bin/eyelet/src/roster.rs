@@ -198,6 +198,7 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<String> {
         ("rtsp", old.rtsp == new.rtsp),
         ("a9", old.a9 == new.a9),
         ("pixels", old.pixels == new.pixels),
+        ("agents", old.agents == new.agents),
     ];
     let changed = sections.into_iter().filter(|(_, is_same)| !is_same);
     changed.map(|(name, _)| name.to_owned()).collect()

@@ -20,8 +20,8 @@ starting anything.
 
 `eyelet serve` reads its file again on SIGHUP (`kill -HUP PID`) and on `POST /api/v1/config/reload`. Cameras
 and forwards that are new start, those that are gone end, those that changed are made anew, and all others
-lose nothing. A file with a mistake changes nothing. `data`, `http`, `rtsp`, `a9` and `pixels` are read at
-the start only; a change of these is told and waits for a restart.
+lose nothing. A file with a mistake changes nothing. `data`, `http`, `rtsp`, `a9`, `agents` and `pixels`
+are read at the start only; a change of these is told and waits for a restart.
 
 ```yaml
 ";
