@@ -107,7 +107,7 @@ async fn ask(network: Network, device: Uuid) -> std::io::Result<Option<IpAddr>> 
     SockRef::from(&socket).set_multicast_if_v4(&local)?;
     let socket = tokio::net::UdpSocket::from_std(socket)?;
     let mut message = [0; 16];
-    getrandom::fill(&mut message).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut message).map_err(|error| std::io::Error::other(error.to_string()))?;
     let message = Uuid::new(message);
     let question = discovery::probe(message);
     let start = Instant::now();
