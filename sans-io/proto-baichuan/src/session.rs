@@ -55,6 +55,7 @@ pub struct Session {
     number: u16,
     deadline: Instant,
     last_received: Instant,
+    last_asked: Instant,
     missed_pings: u32,
 }
 
@@ -74,6 +75,7 @@ impl Session {
             number: 0,
             deadline: now + config.nonce_timeout,
             last_received: now,
+            last_asked: now,
             missed_pings: 0,
             config,
         };

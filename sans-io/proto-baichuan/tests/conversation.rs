@@ -435,6 +435,37 @@ fn keep_alives_of_the_camera_are_answered_once() {
 }
 
 #[test]
+fn a_camera_that_only_sends_hears_of_us_often_enough() {
+    let mut pair = Pair::of(Encryption::FullAes, Encryption::FullAes);
+    pair.log_in();
+    let (_, wanted) = pair.watch();
+    for second in 0..600 {
+        let video = MediaPacket::Video(Video {
+            channel: 0,
+            is_keyframe: true,
+            codec: VideoCodec::H264,
+            microseconds: second * 1_000_000,
+            unknown_0x14: 0,
+            extra: Bytes::new(),
+            data: Bytes::from_static(b"picture"),
+        });
+        pair.device.send_media(wanted, &video).unwrap();
+        pair.run();
+        pair.wait(Duration::from_secs(1));
+        pair.device.handle_timeout(pair.now);
+        pair.run();
+    }
+    let closed = |event: &DeviceEvent| matches!(event, DeviceEvent::Closed(_));
+    assert!(
+        !pair.asked().iter().any(closed),
+        "a minute of silence ends it"
+    );
+    let pictures = |event: &SessionEvent| matches!(event, SessionEvent::Media { .. });
+    // And the camera's information before them.
+    assert_eq!(pair.told().into_iter().filter(pictures).count(), 600);
+}
+
+#[test]
 fn a_start_that_is_not_answered_is_taken_back() {
     let mut pair = Pair::of(Encryption::FullAes, Encryption::FullAes);
     pair.log_in();

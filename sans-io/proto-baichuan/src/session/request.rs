@@ -18,6 +18,9 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// How long a ping waits for its answer, and how many unanswered ones in a row mean that the camera is gone (section 11.1).
 const PING_WAIT: Duration = Duration::from_secs(5);
 const MAX_MISSED_PINGS: u32 = 5;
+/// A camera that hears nothing for a minute may close the connection, though its own media flows (section 11.2):
+/// often enough that one ping may get lost.
+const QUIET: Duration = Duration::from_secs(25);
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Asked {
@@ -124,7 +127,7 @@ impl Session {
         Some(if self.missed_pings > 0 {
             self.last_received
         } else {
-            self.last_received + idle
+            (self.last_received + idle).min(self.last_asked + QUIET)
         })
     }
 
@@ -183,6 +186,7 @@ impl Session {
             _ if SILENT_COMMANDS.contains(&id) => SILENCE,
             _ => self.config.reply_timeout,
         };
+        self.last_asked = now;
         let number = tag.number;
         let request = RequestId { id, number };
         self.pending.push(Pending {
