@@ -2,6 +2,8 @@
 
 mod actor;
 mod address;
+#[cfg(test)]
+mod air;
 mod care;
 mod commands;
 mod desk;

@@ -1,12 +1,13 @@
 //! The driver against the crate's own device, in memory and in virtual time.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dialer::{BoxIo, Dialer, Target};
+use dialer::{BoxDatagrams, BoxIo, Dialer, Target};
 use hub::{Event as HubEvent, Hub, State, Stream, StreamName};
 use media::Codec;
 use proto_baichuan::{
@@ -17,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::air::{Air, UID};
 use super::{Cause, Devices, Reolink};
 use crate::{Camera, Driver, supervise};
 
@@ -53,6 +55,7 @@ enum FakeSound {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) connections: AtomicU64,
+    pub(super) datagrams: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) open: AtomicU64,
     pub(super) logins: AtomicU64,
@@ -94,6 +97,14 @@ impl Fake {
         let list = Element::versioned("BatteryList").containing(battery.to_xml());
         fake.config.pushes.push((id::BATTERY_LIST, list));
         fake
+    }
+
+    /// One session, counted while it stands.
+    pub(super) async fn counted(self, io: DuplexStream) {
+        let seen = Arc::clone(&self.seen);
+        seen.open.fetch_add(1, Ordering::Relaxed);
+        self.serve(io).await;
+        seen.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn serve(self, mut io: DuplexStream) {
@@ -196,15 +207,18 @@ impl Dialer for Fake {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (ours, theirs) = tokio::io::duplex(1 << 20);
-            let fake = self.clone();
-            tokio::spawn(async move {
-                fake.seen.open.fetch_add(1, Ordering::Relaxed);
-                let seen = Arc::clone(&fake.seen);
-                fake.serve(theirs).await;
-                seen.open.fetch_sub(1, Ordering::Relaxed);
-            });
+            tokio::spawn(self.clone().counted(theirs));
             Ok(Box::new(ours) as BoxIo)
         })
+    }
+
+    fn datagrams(
+        &self,
+        _towards: SocketAddr,
+        _port: Option<u16>,
+    ) -> futures_util::future::BoxFuture<'_, io::Result<BoxDatagrams>> {
+        let socket = Box::new(Air::open(self.clone())) as BoxDatagrams;
+        Box::pin(std::future::ready(Ok(socket)))
     }
 
     fn describe(&self) -> String {
@@ -416,6 +430,35 @@ async fn a_day_without_viewers_costs_no_packet_and_a_view_costs_one_wake() {
     let after = last.saturating_duration_since(left);
     // The camera's idle time, and the second in which another stream might have been wanted.
     assert!(after <= Duration::from_secs(12), "a packet after {after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_udp_a_day_without_viewers_costs_no_datagram_and_a_view_costs_one_wake() {
+    let world = World::new(Fake::on_battery(87));
+    let url = format!("reolink+uid://{UID}");
+    let stream = world.supervise("argus", &url);
+    let _sub = world.supervise("argus/sub", &format!("{url}?stream=sub"));
+    let device = world.device(&url);
+    let seen = &world.fake.seen;
+    seconds(86_400).await;
+    assert_eq!(Seen::of(&seen.datagrams), 0);
+
+    let lease = stream.lease();
+    seconds(30).await;
+    assert_eq!(stream.status().state, State::Live);
+    assert_eq!(Seen::of(&seen.logins), 1);
+    drop(lease);
+    let left = Instant::now();
+    seconds(86_400).await;
+    assert_eq!(device.wakes()[&Cause::View], 1);
+    assert_eq!(Seen::of(&seen.logins), 1);
+    assert_eq!(Seen::of(&seen.open), 0, "the session is closed");
+    let last = seen.last.lock().unwrap().unwrap();
+    let after = last.saturating_duration_since(left);
+    assert!(
+        after <= Duration::from_secs(12),
+        "a datagram after {after:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
