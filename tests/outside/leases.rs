@@ -203,6 +203,11 @@ fn lasts(transport: &str, name: &str, seconds: u32, happens: impl FnOnce(&mut Si
     );
     eprintln!("{status}");
     assert_eq!(status["transport"], transport);
+    assert_eq!(
+        (&status["sessions"], &status["sessions_lost"]),
+        (&1.into(), &0.into()),
+        "one session over all connections"
+    );
     assert!(
         played.is_ok,
         "ffmpeg on the forward ended: {}",

@@ -57,6 +57,20 @@ async fn the_statistics_have_the_fields_of_the_dhcp_document() {
     assert_eq!(stats["reconnections"], 1);
     assert_eq!(stats["last_heartbeat"], "2023-11-14T22:14:19Z");
     assert_eq!(stats["agent"]["uptime"], 61);
+    assert_eq!(stats["packets_lost"], 0);
+    assert_eq!(stats["buffer_size"], 1_048_576);
+    assert_eq!(stats["tunnel"]["sessions"], 2);
+    assert_eq!(stats["tunnel"]["sessions_lost"], 0);
+    assert_eq!(stats["tunnel"]["bytes_replayed"], 512);
+    let agent = gateway.json("/api/v1/agents/shed").await;
+    assert_eq!(
+        (&agent["sessions"], &agent["sessions_lost"]),
+        (&2.into(), &0.into())
+    );
+    assert_eq!(
+        (&agent["reconnecting"], &agent["replayed_bytes"]),
+        (&false.into(), &512.into())
+    );
 }
 
 #[tokio::test]

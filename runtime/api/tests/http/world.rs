@@ -58,7 +58,7 @@ impl Agents for OneAgent {
             report: Some(report()),
             sessions: 2,
             sessions_lost: 0,
-            bytes_replayed: 0,
+            bytes_replayed: 512,
             limit: Some(500_000),
             limited: Duration::from_millis(1_500),
         }]
