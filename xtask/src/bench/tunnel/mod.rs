@@ -29,6 +29,7 @@ const OPENS: usize = 300;
 pub(crate) struct Options {
     readers: usize,
     agent: Option<PathBuf>,
+    transport: String,
     only: Vec<String>,
 }
 
@@ -37,6 +38,7 @@ impl Default for Options {
         Self {
             readers: 100,
             agent: None,
+            transport: "websocket".to_owned(),
             only: Vec::new(),
         }
     }
@@ -62,6 +64,7 @@ long a new connection takes. All on loopback, the tunnels in turns.
   --readers N         RTSP readers of one camera of 2 Mbit/s (100)
   --only PART,…       down, up, down8, latency, open, rtsp
   --agent PROGRAM     measure this agent instead of building one
+  --transport WAY     what carries the tunnel: websocket (the default) or quic
   --peer rathole=PROGRAM   measure rathole over TLS too
 ";
     const PACKAGES: &'static [&'static str] = &["eyelet-agent"];
@@ -79,6 +82,7 @@ long a new connection takes. All on loopback, the tunnels in turns.
         match name {
             "--readers" => self.readers = args.value(name)?,
             "--agent" => self.agent = Some(std::path::absolute(args.text(name)?)?),
+            "--transport" => self.transport = args.text(name)?.to_owned(),
             "--only" => self.only = args.text(name)?.split(',').map(str::to_owned).collect(),
             _ => return Ok(false),
         }
@@ -98,7 +102,11 @@ long a new connection takes. All on loopback, the tunnels in turns.
 
     fn measure(&self, common: &Common, programs: &Programs) -> Result<Report> {
         let mut subjects = vec![Subject::direct()];
-        subjects.extend(Subject::eyelet(programs, self.agent.as_deref()));
+        subjects.extend(Subject::eyelet(
+            programs,
+            self.agent.as_deref(),
+            &self.transport,
+        ));
         for peer in &common.peers {
             subjects.push(Subject::peer(peer)?);
         }

@@ -23,7 +23,11 @@ pub(super) struct Subject {
 #[derive(Clone, Debug)]
 enum Kind {
     Direct,
-    Eyelet { gateway: PathBuf, agent: PathBuf },
+    Eyelet {
+        gateway: PathBuf,
+        agent: PathBuf,
+        transport: String,
+    },
     Rathole(PathBuf),
 }
 
@@ -50,12 +54,20 @@ impl Subject {
         }
     }
 
-    pub(super) fn eyelet(programs: &Programs, agent: Option<&Path>) -> Option<Self> {
+    pub(super) fn eyelet(
+        programs: &Programs,
+        agent: Option<&Path>,
+        transport: &str,
+    ) -> Option<Self> {
         let gateway = programs.eyelet.clone()?;
         let agent = agent.map_or_else(|| programs.built.join("eyelet-agent"), Path::to_owned);
         Some(Self {
             name: "eyelet",
-            kind: Kind::Eyelet { gateway, agent },
+            kind: Kind::Eyelet {
+                gateway,
+                agent,
+                transport: transport.to_owned(),
+            },
         })
     }
 
@@ -93,7 +105,11 @@ impl Subject {
         };
         let processes = match &self.kind {
             Kind::Direct => Vec::new(),
-            Kind::Eyelet { gateway, agent } => site.eyelet(gateway, agent)?,
+            Kind::Eyelet {
+                gateway,
+                agent,
+                transport,
+            } => site.eyelet(gateway, agent, transport)?,
             Kind::Rathole(program) => site.rathole(program)?,
         };
         Ok(Running {
@@ -114,7 +130,7 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    fn eyelet(&self, gateway: &Path, agent: &Path) -> Result<Vec<Process>> {
+    fn eyelet(&self, gateway: &Path, agent: &Path, transport: &str) -> Result<Vec<Process>> {
         let Self {
             folder,
             entry,
@@ -146,7 +162,8 @@ impl Site<'_> {
         gateway.wait_for(*entry)?;
         let (state, target) = (folder.join("agent"), format!("127.0.0.1:{target}"));
         let mut dial = self.command(agent);
-        dial.args(["-q", "--join", &code, "--allow", &target, "--state"]);
+        dial.args(["-q", "--transport", transport, "--join", &code]);
+        dial.args(["--allow", &target, "--state"]);
         let agent = Process::start("eyelet-agent", dial.arg(state))?;
         Ok(vec![gateway, agent])
     }
