@@ -11,6 +11,7 @@ mod export;
 mod files;
 mod hints;
 mod import;
+mod open_files;
 mod pictures;
 mod probe;
 mod relay;

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Files;
 use crate::reload::Reloader;
-use crate::{files, running};
+use crate::{files, open_files, running};
 
 pub(crate) async fn run(files: &Files) -> anyhow::Result<()> {
     // From the first moment on: a signal that nobody takes ends the program.
@@ -15,6 +15,7 @@ pub(crate) async fn run(files: &Files) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    open_files::raise();
     let (running, roster) = running::start(&config).await?;
     let reloader = Reloader::new(files.clone(), roster);
     running.state.set_reload(Arc::new(reloader.clone()));

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tunnel::{Gateway, Identity};
 
 use crate::cli::Files;
-use crate::{files, running};
+use crate::{files, open_files, running};
 
 /// Names of the simulated agents: `sim-00000` and so on.
 const PREFIX: &str = "sim-";
@@ -18,6 +18,7 @@ const PREFIX: &str = "sim-";
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(count: u32, connect: Option<&str>, files: &Files) -> anyhow::Result<()> {
+    open_files::require(u64::from(count), "the agents")?;
     let config = files::load(files)?;
     let store = files::open_store(&config)?;
     let identity = Identity::load_or_create(&config.data)?;
@@ -49,6 +50,7 @@ pub(crate) async fn run(count: u32, connect: Option<&str>, files: &Files) -> any
         one.allow = AllowList::new(Vec::new());
         // A UDP socket for each of thousands is not what is to be measured.
         one.transport = Transport::WebSocket;
+        one.watches_network = false;
         let one = Agent::new(one)?;
         states.push(one.state());
         agents.spawn(one.run(end.clone().cancelled_owned()));

@@ -21,6 +21,7 @@ use tracing::debug;
 use crate::identity::Identity;
 use crate::known::Known;
 use crate::prospect::Ways;
+use crate::unsent::ShortQueue;
 use crate::{Error, pin};
 
 /// Longest way from the first SYN to the WebSocket, for one address.
@@ -39,11 +40,6 @@ const MAX_CANDIDATES: usize = 8;
 /// Unacknowledged data for this long means that the path is gone.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Bytes that the kernel takes beyond what is on the way. Without this limit a slow uplink has megabytes of old video
-/// queued before each ping and each other stream.
-#[cfg(target_os = "linux")]
-const MAX_UNSENT: u32 = 64 << 10;
 
 /// Head start of QUIC before a WebSocket is tried beside it. QUIC takes one round trip, the WebSocket three.
 const QUIC_FIRST: Duration = Duration::from_millis(500);
@@ -68,7 +64,7 @@ pub(crate) enum Socket {
     Quic(link::quic::QuicConnection),
 }
 
-pub(crate) type WebSocket = WebSocketBytes<TlsStream<ReadAhead<TcpStream>>>;
+pub(crate) type WebSocket = WebSocketBytes<TlsStream<ReadAhead<ShortQueue>>>;
 
 impl Socket {
     pub(crate) fn kind(&self) -> TransportKind {
@@ -341,7 +337,7 @@ async fn attempt(
     // A name that TLS cannot carry is no obstacle: the key decides.
     let name = name.unwrap_or(ServerName::IpAddress(at.ip().into()));
     let tls = TlsConnector::from(config)
-        .connect(name, ReadAhead::new(tcp))
+        .connect(name, ReadAhead::new(ShortQueue::new(tcp)))
         .await
         .map_err(|source| tls_error(address, source))?;
     let mut nonce = [0; 16];
@@ -385,8 +381,6 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ mod prospect;
 mod redial;
 mod relay;
 mod serve;
+mod unsent;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -88,6 +89,8 @@ pub struct AgentConfig {
     pub hold: usize,
     /// Factor on all pauses between redials; tests make them short.
     pub pace: f32,
+    /// Whether it heeds changes of this machine's addresses and routes; many agents in one process need not.
+    pub watches_network: bool,
 }
 
 impl std::fmt::Debug for AgentConfig {
@@ -116,6 +119,7 @@ impl AgentConfig {
             resume_window: ResumeConfig::default().patience,
             hold: DEFAULT_HOLD,
             pace: 1.0,
+            watches_network: true,
         }
     }
 }
@@ -175,7 +179,7 @@ impl Agent {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         tokio::pin!(shutdown);
         let prospect = Prospect::new(self.config.transport, self.resume(), self.config.pace);
-        let mut redial = Redial::new(self.config.pace, &self.config.state_dir, prospect);
+        let mut redial = Redial::new(&self.config, prospect);
         let mut life = Arc::new(Life::new());
         // A connection for a new session, when the gateway had no more of the old one.
         let mut next = None;

@@ -15,22 +15,30 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Tells of changes.
 pub(crate) struct Network {
+    /// Somebody wants to hear of them.
+    is_watched: bool,
     #[cfg(target_os = "linux")]
     kernel: Option<kernel::News>,
 }
 
 impl Network {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_watched: bool) -> Self {
         Self {
+            is_watched,
             // A sandbox may forbid it; then it is looked every now and then.
             #[cfg(target_os = "linux")]
-            kernel: kernel::News::subscribe().ok(),
+            kernel: is_watched
+                .then(kernel::News::subscribe)
+                .and_then(Result::ok),
         }
     }
 
     /// Resolves some time after an address, a link or a route has changed, or when it is time to look. Cancel-safe: a
     /// change that was heard of while the caller was away counts.
     pub(crate) async fn changed(&mut self) {
+        if !self.is_watched {
+            std::future::pending().await
+        }
         #[cfg(target_os = "linux")]
         if let Some(kernel) = &mut self.kernel {
             kernel.wait().await;

@@ -6,9 +6,15 @@ use std::sync::Arc;
 use proto_tunnel::Pin;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::cipher_suite::{
+    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme,
+    SupportedCipherSuite,
+};
 
 /// The key shown is another one.
 #[derive(Debug)]
@@ -24,7 +30,10 @@ impl std::error::Error for OtherKey {}
 
 /// TLS 1.3, the pinned key, no names, no dates: a camera's clock may say 1970.
 pub(crate) fn client_config(pin: Pin) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(CryptoProvider {
+        cipher_suites: ciphers().to_vec(),
+        ..rustls::crypto::ring::default_provider()
+    });
     let verifier = Arc::new(PinnedKey {
         pin,
         algorithms: provider.signature_verification_algorithms,
@@ -36,6 +45,29 @@ pub(crate) fn client_config(pin: Pin) -> Result<ClientConfig, rustls::Error> {
     // One long connection: tickets would only cost memory.
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// The quickest first, which the gateway will choose: cameras with old processors have no instructions for AES.
+fn ciphers() -> [SupportedCipherSuite; 3] {
+    let [quick, strong, plain] = [
+        TLS13_AES_128_GCM_SHA256,
+        TLS13_AES_256_GCM_SHA384,
+        TLS13_CHACHA20_POLY1305_SHA256,
+    ];
+    if has_aes() {
+        [quick, strong, plain]
+    } else {
+        [plain, quick, strong]
+    }
+}
+
+fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+    return false;
 }
 
 fn builder(

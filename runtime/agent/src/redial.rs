@@ -1,6 +1,5 @@
 //! Dials the gateway until it is there: when, how often, and what to make of a refusal.
 
-use std::path::Path;
 use std::time::Duration;
 
 use link::{LineHandle, TransportKind};
@@ -15,7 +14,7 @@ use crate::identity::Identity;
 use crate::known::Known;
 use crate::network::Network;
 use crate::prospect::{Prospect, Ways};
-use crate::{Error, State};
+use crate::{AgentConfig, Error, State};
 
 /// A connection shorter than this does not count as a success for the pauses between redials.
 const STABLE: Duration = Duration::from_secs(30);
@@ -39,15 +38,15 @@ pub(crate) struct Redial {
 }
 
 impl Redial {
-    pub(crate) fn new(pace: f32, state_dir: &Path, prospect: Prospect) -> Self {
+    pub(crate) fn new(config: &AgentConfig, prospect: Prospect) -> Self {
         let mut instance = [0; 8];
         // Without random bytes the number is 0: then only a restart while an old hello is under way could harm.
         let _ = getrandom::fill(&mut instance);
         Self {
-            network: Network::new(),
+            network: Network::new(config.watches_network),
             prospect,
-            known: Known::load(state_dir),
-            backoff: Backoff::new(pace),
+            known: Known::load(&config.state_dir),
+            backoff: Backoff::new(config.pace),
             instance: u64::from_ne_bytes(instance),
             attempt: 0,
             due: Instant::now(),

@@ -47,6 +47,13 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// hiccup, short enough that a dead peer does not hold its place for long.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Most TLS handshakes at once. All of ten thousand agents that come back together would come too late; in turns each
+/// takes a moment.
+const MAX_HANDSHAKES: usize = 128;
+
+/// How long a handshake may keep its turn; a slow peer goes on without.
+const TURN: Duration = Duration::from_millis(250);
+
 /// How long running requests may go on once the program was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -127,6 +134,7 @@ pub async fn serve_with(
         // Children of our own, so that they end with this listener however it ends.
         shutdown: shutdown.child_token(),
         limits,
+        turns: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
     };
     let places = Arc::new(Semaphore::new(limits.connections));
     let sessions = TaskTracker::new();
@@ -179,9 +187,37 @@ struct Door {
     tls: TlsAcceptor,
     shutdown: CancellationToken,
     limits: Limits,
+    /// For TLS handshakes.
+    turns: Arc<Semaphore>,
 }
 
 impl Door {
+    /// Waits for a turn, a little less than peers wait for an answer.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = tokio::time::timeout(self.limits.head_timeout, turn);
+        turn.await.ok()?.ok()
+    }
+
+    /// A TLS connection over `stream`.
+    async fn encrypt(&self, stream: TcpStream) -> io::Result<TlsSocket> {
+        let turn = self
+            .turn()
+            .await
+            .ok_or_else(|| slow("had no turn for its TLS handshake"))?;
+        let stream = Patience::new(ReadAhead::new(stream), self.limits.stall_timeout);
+        let shaken = tokio::time::timeout(self.limits.head_timeout, self.tls.accept(stream));
+        tokio::pin!(shaken);
+        let shaken = match tokio::time::timeout(TURN, &mut shaken).await {
+            Ok(shaken) => shaken,
+            Err(_) => {
+                drop(turn);
+                shaken.await
+            }
+        };
+        shaken.map_err(|_| slow("did not finish the TLS handshake"))?
+    }
+
     async fn attend(self, stream: TcpStream, address: SocketAddr, place: Arc<Place>) {
         let shutdown = self.shutdown.clone();
         let result = tokio::select! {
@@ -213,10 +249,7 @@ impl Door {
         }
         let stall = self.limits.stall_timeout;
         if first[0] == TLS_HANDSHAKE {
-            let stream = Patience::new(ReadAhead::new(stream), stall);
-            let stream: TlsSocket = tokio::time::timeout(timeout, self.tls.accept(stream))
-                .await
-                .map_err(|_| slow("did not finish the TLS handshake"))??;
+            let stream = self.encrypt(stream).await?;
             self.serve(stream, None, address, place).await
         } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {
             let socket = Arc::new(stream);

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Largest piece: one multiplexer frame of a quick line.
-pub(crate) const MAX_PIECE: usize = 64 << 10;
+pub(crate) const MAX_PIECE: usize = 32 << 10;
 /// Smallest one: below, headers cost too much.
 const MIN_PIECE: usize = 4 << 10;
+/// What it begins with: a line that is not known yet may be slow.
+const FIRST_PIECE: usize = 8 << 10;
 /// How long a piece may hold the line: others wait as long.
 const PIECE_TIME: Duration = Duration::from_millis(10);
 /// What is looked at to know how quick the line is.
@@ -32,7 +34,7 @@ struct Look {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            piece: AtomicUsize::new(MAX_PIECE),
+            piece: AtomicUsize::new(FIRST_PIECE),
             look: Mutex::new(Look::new()),
         }
     }
@@ -62,17 +64,18 @@ impl Pace {
         if time < LOOK {
             return;
         }
-        let piece = if look.was_blocked {
-            let share = PIECE_TIME.as_secs_f64() / time.as_secs_f64();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a size"
-            )]
-            let bytes = (look.bytes as f64 * share) as usize;
-            bytes.clamp(MIN_PIECE, MAX_PIECE)
-        } else {
-            MAX_PIECE
+        let share = PIECE_TIME.as_secs_f64() / time.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a size"
+        )]
+        let piece = (look.bytes as f64 * share) as usize;
+        let piece = piece.clamp(MIN_PIECE, MAX_PIECE);
+        // A line that took all there was can do at least as much.
+        let piece = match look.was_blocked {
+            true => piece,
+            false => piece.max(self.piece()),
         };
         self.piece.store(piece, Ordering::Relaxed);
         *look = Look::new();
@@ -87,6 +90,7 @@ impl Pace {
     /// Another transport is another line.
     pub(crate) fn forget(&self) {
         *self.look.lock().unwrap_or_else(PoisonError::into_inner) = Look::new();
+        self.piece.store(FIRST_PIECE, Ordering::Relaxed);
     }
 }
 

@@ -1,20 +1,27 @@
+use std::cell::Cell;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 /// Four TLS records: what one call of the system brings.
 const AHEAD: usize = 64 << 10;
 
+thread_local! {
+    /// One buffer serves all connections of a thread, as long as their readers take what came.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Reads much at once for a reader that asks for little: TLS takes its records in pieces of 4 KiB. It holds a buffer
 /// only while there is something in it. Writes go straight through.
 #[derive(Debug)]
 pub struct ReadAhead<S> {
     socket: S,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    taken: usize,
 }
 
 impl<S> ReadAhead<S> {
@@ -22,8 +29,16 @@ impl<S> ReadAhead<S> {
     pub fn new(socket: S) -> Self {
         Self {
             socket,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
+            taken: 0,
         }
+    }
+
+    /// Gives the empty buffer back to the thread.
+    fn rest(&mut self) {
+        self.buffer.clear();
+        self.taken = 0;
+        SPARE.set(mem::take(&mut self.buffer));
     }
 }
 
@@ -35,20 +50,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.buffer.is_empty() {
-            if buf.remaining() >= AHEAD {
-                return Pin::new(&mut this.socket).poll_read(cx, buf);
-            }
+            this.buffer = SPARE.take();
             this.buffer.reserve(AHEAD);
             let polled = poll_read_buf(Pin::new(&mut this.socket), cx, &mut this.buffer);
-            if polled.is_pending() {
-                // Ten thousand of them may have nothing to read.
-                this.buffer = BytesMut::new();
+            if !matches!(polled, Poll::Ready(Ok(1..))) {
+                this.rest();
             }
             ready!(polled)?;
         }
-        let n = this.buffer.len().min(buf.remaining());
-        buf.put_slice(&this.buffer[..n]);
-        this.buffer.advance(n);
+        let waiting = this.buffer.get(this.taken..).unwrap_or_default();
+        let n = waiting.len().min(buf.remaining());
+        buf.put_slice(&waiting[..n]);
+        this.taken += n;
+        if this.taken == this.buffer.len() && n > 0 {
+            this.rest();
+        }
         Poll::Ready(Ok(()))
     }
 }

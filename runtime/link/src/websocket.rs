@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Longest header of a frame: two bytes, eight of length, four of mask.
 const MAX_HEAD: usize = 14;
 
-/// Largest message sent, and accepted: with its header it fills four TLS records.
-pub const MAX_WEBSOCKET_MESSAGE: usize = (64 << 10) - MAX_HEAD;
+/// Largest message sent, and accepted: with its header it fills two TLS records.
+pub const MAX_WEBSOCKET_MESSAGE: usize = (32 << 10) - MAX_HEAD;
 
 /// Payload of a ping, pong or close at most (section 5.5).
 const MAX_CONTROL: usize = 125;

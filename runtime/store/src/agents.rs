@@ -195,16 +195,23 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Notes that an agent is connected, or was until now.
+    /// Notes that agents are connected, or were until now, all in one write: which of them are no longer known.
     ///
     /// # Errors
-    /// The file's failure. An agent that is gone meanwhile is none.
-    pub fn note_agent_seen(&self, name: &AgentName) -> Result<(), Error> {
-        self.writer().execute(
-            "UPDATE agents SET last_seen = ?2 WHERE name = ?1",
-            params![name.as_str(), now()],
-        )?;
-        Ok(())
+    /// The file's failure.
+    pub fn note_agents_seen(&self, names: &[AgentName]) -> Result<Vec<AgentName>, Error> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut gone, now) = (Vec::new(), now());
+        for name in names {
+            let mut seen =
+                transaction.prepare_cached("UPDATE agents SET last_seen = ?2 WHERE name = ?1")?;
+            if seen.execute(params![name.as_str(), now])? == 0 {
+                gone.push(name.clone());
+            }
+        }
+        transaction.commit()?;
+        Ok(gone)
     }
 }
 

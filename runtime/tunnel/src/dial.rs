@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use dialer::{BoxDatagrams, BoxIo, Datagrams, Dialer, Target};
 use futures_util::future::BoxFuture;
-use link::{DatagramStream, Stream, read_message, write_message};
+use link::{DatagramStream, Stream, read_message};
 use proto_tunnel::{Message, Open, OpenDatagrams, OpenFailed, OpenFailure, OpenedDatagrams};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Gateway;
+use crate::early::Early;
 use crate::limit::Limited;
 use crate::registry::Session;
 
@@ -36,9 +37,13 @@ impl AgentDialer {
         }
     }
 
-    /// A connection to `target`.
-    pub(crate) async fn open(&self, target: &Target) -> io::Result<Limited<Stream>> {
-        let (stream, _) = self.ask(&Wanted::Connection(target)).await?;
+    /// A connection to `target`; `early` is said to it at once.
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        early: &mut Early<'_>,
+    ) -> io::Result<Limited<Stream>> {
+        let (stream, _) = self.ask(&Wanted::Connection(target), early).await?;
         Ok(self.limited(stream))
     }
 
@@ -47,7 +52,8 @@ impl AgentDialer {
         &self,
         towards: SocketAddr,
     ) -> io::Result<(Limited<Stream>, u16)> {
-        let (stream, port) = self.ask(&Wanted::Datagrams(towards)).await?;
+        let wanted = Wanted::Datagrams(towards);
+        let (stream, port) = self.ask(&wanted, &mut Early::default()).await?;
         Ok((self.limited(stream), port))
     }
 
@@ -55,7 +61,7 @@ impl AgentDialer {
         Limited::new(stream, self.gateway.shared.limit(&self.agent))
     }
 
-    async fn ask(&self, wanted: &Wanted<'_>) -> io::Result<(Stream, u16)> {
+    async fn ask(&self, wanted: &Wanted<'_>, early: &mut Early<'_>) -> io::Result<(Stream, u16)> {
         let config = self.gateway.shared.config;
         let deadline = Instant::now() + config.agent_wait;
         if !self.gateway.is_connected(&self.agent) && self.is_unknown().await {
@@ -70,7 +76,7 @@ impl AgentDialer {
             let Ok(session) = waited else {
                 return Err(self.away().await);
             };
-            let opened = match timeout(config.open_timeout, ask(&session, wanted)).await {
+            let opened = match timeout(config.open_timeout, ask(&session, wanted, early)).await {
                 Ok(opened) => opened,
                 Err(_) => Err(Failure::Failed(io::Error::new(
                     io::ErrorKind::TimedOut,
@@ -144,7 +150,9 @@ impl AgentDialer {
 
 impl Dialer for AgentDialer {
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, io::Result<BoxIo>> {
-        Box::pin(async move { Ok(Box::new(self.open(target).await?) as BoxIo) })
+        Box::pin(
+            async move { Ok(Box::new(self.open(target, &mut Early::default()).await?) as BoxIo) },
+        )
     }
 
     /// At any port: which one, the agent's machine decides.
@@ -272,23 +280,43 @@ enum Failure {
     StreamReset(io::Error),
 }
 
-async fn ask(session: &Arc<Session>, wanted: &Wanted<'_>) -> Result<(Stream, u16), Failure> {
-    let open = wanted.message();
-    if let Err(error) = open.encode() {
-        return Err(Failure::Failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            error,
-        )));
-    }
-    let mut stream = match session.mux.open().await {
+async fn ask(
+    session: &Arc<Session>,
+    wanted: &Wanted<'_>,
+    early: &mut Early<'_>,
+) -> Result<(Stream, u16), Failure> {
+    let request = wanted
+        .message()
+        .encode()
+        .map_err(|error| Failure::Failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let stream = match session.mux.open().await {
         Ok(stream) => stream,
         Err(error @ link::Error::TooManyStreams(_)) => return Err(Failure::Failed(error.into())),
         Err(error) => return Err(Failure::StreamReset(error.into())),
     };
-    write_message(&mut stream, &open)
-        .await
-        .map_err(|error| Failure::StreamReset(error.into()))?;
-    match read_message(&mut stream).await {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let asked = async {
+        writer.write_all(&request).await?;
+        writer.write_all(early.bytes()).await?;
+        writer.flush().await
+    };
+    asked.await.map_err(Failure::StreamReset)?;
+    let answer = {
+        let answer = read_message(&mut reader);
+        tokio::pin!(answer);
+        loop {
+            let from = tokio::select! {
+                answer = &mut answer => break answer,
+                from = early.more() => from,
+            };
+            // Far less than a stream's first window, so it does not wait. The answer tells of a failure.
+            let more = early.bytes().get(from..).unwrap_or_default();
+            let _ = writer.write_all(more).await;
+            let _ = writer.flush().await;
+        }
+    };
+    let stream = reader.unsplit(writer);
+    match answer {
         Ok(Message::Opened) if matches!(wanted, Wanted::Connection(_)) => Ok((stream, 0)),
         Ok(Message::OpenedDatagrams(OpenedDatagrams { port }))
             if matches!(wanted, Wanted::Datagrams(_)) =>

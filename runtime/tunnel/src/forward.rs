@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use dialer::Target;
 use link::{Counter, Flow, PipeEnd, PipeOptions, pipe};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::dial::AgentDialer;
+use crate::early::Early;
 use crate::{Error, ForwardStatus, Gateway};
 
 /// Most connections through one forward: as many streams as one agent carries.
@@ -167,8 +167,9 @@ impl ForwardState {
         let _ = viewer.set_nodelay(true);
         // A viewer that vanished without a word is found in a few minutes at the latest.
         let _ = keep_alive(&viewer);
+        let mut early = Early::of(&viewer, first);
         let opened = tokio::select! {
-            opened = dialer.open(target) => opened,
+            opened = dialer.open(target, &mut early) => opened,
             // A viewer that gave up while the agent was away must not hold a place.
             () = gone(&viewer) => return,
         };
@@ -186,12 +187,7 @@ impl ForwardState {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
         debug!(agent, %target, %peer, "forward connected");
-        if let Err(error) = camera.write_all(first).await {
-            self.fail(&error.to_string());
-            reset(&viewer);
-            return;
-        }
-        self.flow.sent.add(first.len() as u64);
+        self.flow.sent.add(early.bytes().len() as u64);
         match pipe(&mut viewer, &mut camera, PipeOptions::default(), &self.flow).await {
             PipeEnd::Complete => debug!(agent, %target, %peer, "forward connection complete"),
             PipeEnd::Idle => {

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,16 +13,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::dial::AgentDialer;
+use crate::doors::Doors;
 use crate::forward::ForwardState;
 use crate::limit::Limit;
 use crate::registry::{Registry, Slot};
 use crate::{AgentStatus, Error, Forward, ForwardStatus, Identity, session};
-
-/// Most peers that may be between their first byte and their welcome at once.
-const MAX_PENDING: usize = 256;
-/// The same from one address. A site with a hundred agents behind one NAT that all come back at once is served in
-/// a few rounds of redialing.
-const MAX_PENDING_OF_ADDRESS: usize = 32;
 
 /// Failures at the agents' door. Secrets have 256 bits, so this is not about guessing: it keeps a misconfigured agent
 /// from filling logs and the state file's queue. A site's good agents share the address with a bad one, hence the room.
@@ -87,6 +82,7 @@ pub(crate) struct Shared {
     limits: Mutex<HashMap<String, Arc<Limit>>>,
     /// What agents are told of QUIC.
     quic: Mutex<QuicOffer>,
+    seen: Seen,
     pub(crate) forwards: Mutex<Vec<Weak<ForwardState>>>,
 }
 
@@ -105,6 +101,7 @@ impl Gateway {
                 enrolled: tokio::sync::Mutex::new(None),
                 limits: Mutex::new(HashMap::new()),
                 quic: Mutex::new(QuicOffer::None),
+                seen: Seen::default(),
                 forwards: Mutex::new(Vec::new()),
             }),
         }
@@ -305,17 +302,40 @@ impl Shared {
         *self.quic.lock().unwrap_or_else(PoisonError::into_inner) = offer;
     }
 
+    /// Writes down that the agent is here, or was until now. While one write is under way the next ones gather, and go
+    /// in one: ten thousand agents that come back at once are some dozen writes.
     pub(crate) async fn note_seen(&self, name: &AgentName) {
-        let (store, owned) = (self.store.clone(), name.clone());
-        let noted = tokio::task::spawn_blocking(move || {
-            store.note_agent_seen(&owned)?;
-            store.agent(owned.as_str())
-        });
-        match noted.await {
-            Ok(Ok(None)) => self.registry.forget(name.as_str()),
-            Ok(Err(error)) => warn!(agent = %name, %error, "the state file cannot be written"),
-            Ok(Ok(Some(_))) | Err(_) => {}
+        self.seen.names().push(name.clone());
+        let _turn = self.seen.turn.lock().await;
+        let names = std::mem::take(&mut *self.seen.names());
+        if names.is_empty() {
+            return;
         }
+        let store = self.store.clone();
+        let noted = tokio::task::spawn_blocking(move || store.note_agents_seen(&names));
+        match noted.await {
+            Ok(Ok(gone)) => {
+                for name in &gone {
+                    self.registry.forget(name.as_str());
+                }
+            }
+            Ok(Err(error)) => warn!(agent = %name, %error, "the state file cannot be written"),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Agents that were seen since the last write.
+#[derive(Debug, Default)]
+struct Seen {
+    /// One for each session at most: it waits until its agent is written down.
+    names: Mutex<Vec<AgentName>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Seen {
+    fn names(&self) -> MutexGuard<'_, Vec<AgentName>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -375,73 +395,4 @@ fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
-}
-
-/// Peers that have not proved who they are, bounded in all and for each address.
-#[derive(Debug, Default)]
-pub(crate) struct Doors {
-    pending: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-/// One such peer; dropped when it is let in or sent away.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pending: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
-}
-
-impl Doors {
-    /// How many there are.
-    pub(crate) fn crowd(&self) -> usize {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.values().sum()
-    }
-
-    pub(crate) fn enter(&self, peer: SocketAddr) -> Result<Pending, &'static str> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.values().sum::<usize>() >= MAX_PENDING {
-            return Err("too many peers wait at the agents' door");
-        }
-        let address = peer.ip();
-        let count = pending.entry(address).or_insert(0);
-        if *count >= MAX_PENDING_OF_ADDRESS {
-            return Err("too many peers of this address wait at the agents' door");
-        }
-        *count += 1;
-        Ok(Pending {
-            pending: Arc::clone(&self.pending),
-            address,
-        })
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = pending.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                pending.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_cannot_take_all_places_at_the_door() {
-        let doors = Doors::default();
-        let crowd: SocketAddr = "192.0.2.1:5".parse().unwrap();
-        let held: Vec<_> = (0..MAX_PENDING_OF_ADDRESS)
-            .map(|_| doors.enter(crowd).unwrap())
-            .collect();
-        assert!(doors.enter(crowd).is_err());
-        let _other = doors.enter("192.0.2.2:5".parse().unwrap()).unwrap();
-        drop(held);
-        assert!(doors.enter(crowd).is_ok());
-        assert_eq!(doors.pending.lock().unwrap().len(), 1);
-    }
 }

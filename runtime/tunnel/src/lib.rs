@@ -17,6 +17,8 @@
 
 mod command;
 mod dial;
+mod doors;
+mod early;
 mod error;
 mod forward;
 mod gateway;

@@ -119,7 +119,7 @@ async fn serve_one(socket: UnixStream, gateway: &Gateway) -> io::Result<()> {
     let line = tokio::time::timeout(PATIENCE, read_line(&mut socket)).await??;
     let dialed = match parse(&line) {
         Ok((agent, Asked::Connection(target))) => AgentDialer::new(gateway.clone(), agent)
-            .open(&target)
+            .open(&target, &mut crate::early::Early::default())
             .await
             .map(|camera| (camera, "OK\n".to_owned())),
         Ok((agent, Asked::Datagrams(towards))) => AgentDialer::new(gateway.clone(), agent)

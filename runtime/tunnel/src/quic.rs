@@ -78,16 +78,16 @@ impl QuicDoor {
             arrival.retry();
             return;
         }
-        match shared.doors.enter(peer) {
-            Ok(pending) => {
+        match shared.doors.try_enter(peer) {
+            Some(pending) => {
                 let shared = std::sync::Arc::clone(shared);
                 sessions.spawn(async move {
                     // It reports its ends by itself.
                     let _ = session::run_quic(&shared, arrival, pending).await;
                 });
             }
-            Err(reason) => {
-                debug!(%peer, reason, "a caller by QUIC is sent away");
+            None => {
+                debug!(%peer, "no place at the door for a caller by QUIC");
                 arrival.refuse();
             }
         }

@@ -18,7 +18,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::gateway::{Pending, Shared};
+use crate::doors::Pending;
+use crate::gateway::Shared;
 use crate::registry::Session;
 use crate::{Error, command};
 
@@ -30,10 +31,11 @@ pub(crate) async fn run<T: Transport>(
     mut transport: T,
     peer: SocketAddr,
 ) -> Result<(), Error> {
-    let pending = shared.doors.enter(peer).map_err(|reason| Error::Refused {
-        peer,
-        reason: reason.to_owned(),
-    })?;
+    let deadline = shared.config.auth_timeout;
+    let Ok(Some(pending)) = timeout(deadline, shared.doors.enter(peer)).await else {
+        let reason = "too many peers wait at the agents' door".to_owned();
+        return Err(Error::Refused { peer, reason });
+    };
     let greeted = greet(shared, &mut transport, peer, Way::WebSocket);
     let (hello, place) = in_time(shared, peer, greeted).await?;
     match place {

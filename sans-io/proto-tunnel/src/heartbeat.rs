@@ -51,6 +51,7 @@ pub struct Heartbeat {
     flowed: bool,
     unanswered: u32,
     round_trip: Option<Duration>,
+    least: Option<Duration>,
 }
 
 impl Heartbeat {
@@ -68,6 +69,7 @@ impl Heartbeat {
             flowed: false,
             unanswered: 0,
             round_trip: None,
+            least: None,
         }
     }
 
@@ -137,6 +139,7 @@ impl Heartbeat {
         let asked = self.origin.checked_add(Duration::from_micros(stamp));
         if let Some(trip) = asked.and_then(|asked| now.checked_duration_since(asked)) {
             self.round_trip = Some(trip);
+            self.least = Some(self.least.map_or(trip, |least| least.min(trip)));
         }
     }
 
@@ -144,6 +147,12 @@ impl Heartbeat {
     #[must_use]
     pub fn unanswered(&self) -> u32 {
         self.unanswered
+    }
+
+    /// The shortest one so far.
+    #[must_use]
+    pub fn least_round_trip(&self) -> Option<Duration> {
+        self.least
     }
 
     /// The latest measured time from ping to pong.

@@ -64,6 +64,6 @@ pub const VERSION: u16 = 2;
 /// Oldest version that is still understood: sessions resume since version 2.
 pub const OLDEST_VERSION: u16 = 2;
 
-/// Most streams that a gateway keeps open through one agent. A camera with main, sub and audio sessions and a
-/// few viewers each stays far below; the agent's memory (32 to 64 MiB shared with an encoder) sets the limit.
-pub const MAX_STREAMS: usize = 64;
+/// Most streams that a gateway keeps open through one agent: a router's agent with a dozen cameras, and a few viewers
+/// each on main and sub stream. An agent's streams read little but RTSP commands, so their number costs it little memory.
+pub const MAX_STREAMS: usize = 128;

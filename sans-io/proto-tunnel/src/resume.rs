@@ -25,9 +25,8 @@ use crate::{Beat, Error, Heartbeat, HeartbeatConfig};
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEADER: usize = 9;
-/// Largest payload of a data frame: with its header and that of a WebSocket message it fills four TLS records, which is
-/// what TLS takes at once.
-pub const MAX_FRAME_PAYLOAD: usize = (64 << 10) - 14 - FRAME_HEADER;
+/// Largest payload of a data frame: with its header and that of a WebSocket message it fills two TLS records.
+pub const MAX_FRAME_PAYLOAD: usize = (32 << 10) - 14 - FRAME_HEADER;
 /// Most bytes that a peer may have under way unacknowledged. Ours send less; more is no peer of ours.
 pub const MAX_WINDOW: usize = 4 << 20;
 
@@ -37,8 +36,8 @@ const PING: u8 = 3;
 const PONG: u8 = 4;
 const END: u8 = 5;
 
-/// Taken bytes that are acknowledged at once: a quarter of the usual window, so that a sender never waits for them.
-const ACK_EVERY: u64 = 256 << 10;
+/// Taken bytes that are acknowledged at once: an eighth of the usual window, so that a sender never waits for them.
+const ACK_EVERY: u64 = 128 << 10;
 /// How long less than that may wait, in the hope of more.
 const ACK_DELAY: Duration = Duration::from_millis(100);
 /// A buffer above this is given back when it is empty.
@@ -177,6 +176,12 @@ impl Endpoint {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.connection.as_ref()?.heartbeat.round_trip()
+    }
+
+    /// The shortest round trip of this connection so far.
+    #[must_use]
+    pub fn least_round_trip(&self) -> Option<Duration> {
+        self.connection.as_ref()?.heartbeat.least_round_trip()
     }
 
     /// When the peer answered a ping last.
@@ -411,6 +416,12 @@ impl Endpoint {
             }
         }
         Ok(())
+    }
+
+    /// Bytes that were written and not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.kept.len()
     }
 
     /// Bytes that were written and not handed to this connection yet.

@@ -1,5 +1,6 @@
 //! Benchmarks, as ratios within one run on one machine, never as absolute times.
 mod a9;
+mod agents;
 mod args;
 mod counts;
 mod fanout;
@@ -24,6 +25,7 @@ usage: cargo xtask bench NAME [ARGS]
             (`cargo xtask bench fanout --help`)
   mjpeg     the same for motion JPEG over HTTP (`cargo xtask bench mjpeg --help`)
   tunnel    a connection through an agent, beside other tunnels (`cargo xtask bench tunnel --help`)
+  agents    ten thousand idle agents at one gateway (`cargo xtask bench agents --help`)
   a9        many A9 cameras at once through one gateway, and a thousand that stand by
             (`cargo xtask bench a9 --help`)
   reolink   eight Reolink cameras with viewers through one gateway, and cold starts
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         Some("reolink") => reolink::run(rest),
         Some("fanout") => options::run::<fanout::Options>(rest),
         Some("mjpeg") => options::run::<mjpeg::Options>(rest),
+        Some("agents") => options::run::<agents::Options>(rest),
         Some("tunnel") => options::run::<tunnel::Options>(rest),
         // The benchmarks' own child processes, so that each one's processor time is its own.
         Some("fanout-source") => fanout::source::run(rest),
@@ -65,15 +68,13 @@ struct Programs {
 }
 
 impl Programs {
-    /// Builds what is not given, with Eyelet `others`. Without Eyelet there is none to be measured.
+    /// Builds what is not given, with Eyelet `others`; whoever names Eyelet has built them, too. Without Eyelet there is none to be measured.
     fn build(common: &Common, others: &[&str]) -> Result<Self> {
         let target = programs::target_dir()?;
         let mut packages = vec!["xtask"];
-        if common.has_eyelet {
+        if common.has_eyelet && common.eyelet.is_none() {
+            packages.push("eyelet");
             packages.extend(others);
-            if common.eyelet.is_none() {
-                packages.push("eyelet");
-            }
         }
         let mut cargo = programs::cargo(&["build", "--release", "--quiet"]);
         for package in packages {
@@ -92,5 +93,21 @@ impl Programs {
             built,
             folder: target.join("bench"),
         })
+    }
+
+    /// The agent as cameras get it.
+    fn small_agent(&self) -> Result<PathBuf> {
+        let args = [
+            "build",
+            "--profile",
+            "agent",
+            "--quiet",
+            "--package",
+            "eyelet-agent",
+        ];
+        let mut cargo = programs::cargo(&args);
+        cargo.stdout(std::process::Stdio::null());
+        programs::step("agent build", &mut cargo)?;
+        Ok(self.folder.with_file_name("agent").join("eyelet-agent"))
     }
 }

@@ -148,7 +148,10 @@ fn what_one_process_changes_the_other_sees() {
     let cli = Store::open(&dir.path().join("data")).unwrap();
     cli.add_agent(&name("shed"), JOIN_LIFETIME).unwrap();
     assert_eq!(store.agents().unwrap()[0].name, "shed");
-    store.note_agent_seen(&name("shed")).unwrap();
+    let gone = store
+        .note_agents_seen(&[name("shed"), name("barn")])
+        .unwrap();
+    assert_eq!(gone, [name("barn")]);
     assert!(cli.agent("shed").unwrap().unwrap().last_seen.is_some());
     cli.remove_agent("shed").unwrap();
     assert_eq!(store.agent("shed").unwrap(), None);
