@@ -1,5 +1,5 @@
 //! Client and camera over a bad network, in virtual time: usually some 2,500 conversations. More, so many in each of
-//! the eight weathers: `EYELET_SEEDS=1000 cargo test -p proto-baichuan --test network -- --nocapture` (some minutes;
+//! the eight weathers: `EYELET_SEEDS=1000 cargo test -p proto-baichuan --test network -- --nocapture` (a minute;
 //! unlike nextest it has no time limit). One of them again: `EYELET_SEED=17`.
 #![allow(
     clippy::unwrap_used,

@@ -177,8 +177,18 @@ fn a_camera_is_found_by_its_uid_and_talks_both_ways() {
                 let now = world.now;
                 world.client.send(&message.clone().into(), now).unwrap();
                 world.run(Duration::from_secs(60), |world| {
-                    world.said.len() >= message.len()
+                    world.said.len() >= message.len() || world.closed.is_some()
                 });
+                if world.closed.is_some() {
+                    // Once in a thousand everything gets lost for as long as anybody waits.
+                    assert!(
+                        weather.loss >= 200 && seed > 0,
+                        "{} seed {seed}",
+                        weather.name
+                    );
+                    assert!(message.starts_with(&world.said));
+                    continue;
+                }
                 assert_eq!(world.heard, message);
                 assert_eq!(world.said, message);
                 assert_eq!(world.servers.relayed() > 50, is_relayed);
