@@ -8,8 +8,10 @@ use proto_tunnel::Secret;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::connect::{Connected, Reached, Socket};
+use crate::connect::{Connected, Reached, Socket, race};
+use crate::known::Known;
 use crate::life::Life;
+use crate::prospect::Ways;
 use crate::redial::Redial;
 use crate::{Agent, Error, State, network};
 
@@ -155,15 +157,28 @@ impl Agent {
                             mux.lost()
                         );
                     }
-                    tokio::select! {
-                        _ = state.changed() => {}
-                        reached = self.look_elsewhere(redial) => {
-                            warn!("UDP gets through to the gateway no more and a WebSocket does: connections to cameras end");
-                            let connected = redial.leave_quic(&self.identity, reached).await;
-                            return Ok(connected
-                                .inspect_err(|error| debug!("and then not: {}", error.chain()))
-                                .ok());
+                    let reached = {
+                        let elsewhere =
+                            self.look_elsewhere(redial.prospect.is_auto(), &redial.known);
+                        tokio::pin!(elsewhere);
+                        loop {
+                            tokio::select! {
+                                _ = state.changed() => break None,
+                                () = redial.network.changed() => if redial.network.is_told() {
+                                    mux.doubt();
+                                },
+                                reached = &mut elsewhere => break Some(reached),
+                            }
                         }
+                    };
+                    if let Some(reached) = reached {
+                        warn!(
+                            "UDP gets through to the gateway no more and a WebSocket does: connections to cameras end"
+                        );
+                        let connected = redial.leave_quic(&self.identity, reached).await;
+                        return Ok(connected
+                            .inspect_err(|error| debug!("and then not: {}", error.chain()))
+                            .ok());
                     }
                 }
                 // Whoever serves the session is told, too.
@@ -173,13 +188,13 @@ impl Agent {
     }
 
     /// Resolves when a WebSocket reaches a gateway that has been silent for a while. Where there is no choice, never.
-    async fn look_elsewhere(&self, redial: &Redial) -> Reached {
-        if !redial.prospect.is_auto() {
+    async fn look_elsewhere(&self, has_choice: bool, known: &Known) -> Reached {
+        if !has_choice {
             return std::future::pending().await;
         }
         sleep(LOOK_ELSEWHERE).await;
         loop {
-            match redial.reach_by_websocket(&self.identity).await {
+            match race(&self.identity, known, &Ways::websocket()).await {
                 Ok(reached) => {
                     sleep(LAST_CHANCE).await;
                     return reached;

@@ -27,7 +27,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) struct Redial {
     pub(crate) network: Network,
     pub(crate) prospect: Prospect,
-    known: Known,
+    pub(crate) known: Known,
     backoff: Backoff,
     instance: u64,
     attempt: u32,
@@ -168,12 +168,7 @@ impl Redial {
         }
     }
 
-    /// Reaches the gateway by WebSocket, whatever else there is, and says nothing yet.
-    pub(crate) async fn reach_by_websocket(&self, identity: &Identity) -> Result<Reached, Error> {
-        race(identity, &self.known, &Ways::websocket()).await
-    }
-
-    /// Begins a session there.
+    /// Begins a session where a WebSocket has reached the gateway.
     pub(crate) async fn leave_quic(
         &mut self,
         identity: &Identity,
