@@ -99,3 +99,34 @@ impl Outage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_camera_away_is_told_with_what_to_do() {
+        let locked = CloseReason::WrongPassword {
+            remaining: None,
+            unlock_seconds: Some(120),
+        };
+        for (reason, words) in [
+            (CloseReason::NoNonce, ["media port", "is it a Reolink"]),
+            (
+                CloseReason::AccountBound,
+                ["bound to an account", "allow local access"],
+            ),
+            (CloseReason::Refused(999), ["status 999", "encryption"]),
+            (locked, ["locked for 120 s", "check user and password"]),
+            (
+                CloseReason::Lost(Error::UnknownEncryption(7)),
+                ["0x07", "encryption=aes"],
+            ),
+        ] {
+            let said = Outage::of(reason, "admin").into_error().to_string();
+            for word in words {
+                assert!(said.contains(word), "{said}");
+            }
+        }
+    }
+}
