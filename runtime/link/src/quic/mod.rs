@@ -2,7 +2,7 @@
 //!
 //! One QUIC stream for each stream of the tunnel, so that what one of them lost holds up no other. The connection itself
 //! outlives a changed address (it migrates) and an outage of up to [`proto_tunnel::ResumeConfig::patience`]: QUIC keeps
-//! what was not acknowledged and sends it again. Signs of life travel in datagrams ([`pulse`]); when they cease, the
+//! what was not acknowledged and sends it again. Signs of life travel in datagrams (`pulse.rs`); when they cease, the
 //! dialing end takes a new socket every second and calls from there, until the gateway hears it again.
 //!
 //! Nothing is sent before the handshake is complete: there is no 0-RTT, which could be replayed.
