@@ -110,10 +110,14 @@ and the seconds until all are back after it was killed and started anew. Then th
         found.storm = start.elapsed().as_secs_f64();
         eprintln!("── all back after {:.1} s", found.storm);
         sleep(SETTLE);
+        crowd.forget();
         found.still_there = crowd.latest;
-        found.per_agent_after =
-            serving.cost()?.resident.saturating_sub(empty.resident) as f64 / self.count as f64;
-        drop(crowd);
+        let after = serving.cost()?.resident;
+        found.per_agent_after = after.saturating_sub(empty.resident) as f64 / self.count as f64;
+        drop((crowd, serving));
+        // A gateway of its own: the other one has as many agents as it may have.
+        let site = Site::new(gateway)?;
+        let _serving = site.serve()?;
         (found.agent_resident, found.agent_peak) = site.one_agent(&agent)?;
         Ok(found)
     }
@@ -169,6 +173,12 @@ impl Site {
             .arg(&self.config)
             .output()?;
         let code = String::from_utf8_lossy(&added.stdout).trim().to_owned();
+        if code.is_empty() {
+            bail!(
+                "eyelet agent add: {}",
+                String::from_utf8_lossy(&added.stderr)
+            );
+        }
         let mut command = self.command(program);
         command.args(["-q", "--join", &code, "--state"]);
         command.arg(self.folder.path().join("agent"));
