@@ -18,7 +18,7 @@ const MAX_PER_AGENT: f64 = 40_000.0;
 /// Until all are back after the gateway was started anew.
 const MAX_STORM: f64 = 30.0;
 /// Memory of an agent that has nothing to do.
-const MAX_AGENT: u64 = 4_000_000;
+const MAX_AGENT: u64 = 4 << 20;
 
 /// Long enough for heartbeats to have given unused buffers back.
 const SETTLE: Duration = Duration::from_secs(25);
@@ -299,9 +299,9 @@ impl options::Report for Found {
         )?;
         writeln!(
             out,
-            "\none agent, idle: {:.2} MB resident (at most {:.2} MB so far), program {:.2} MB",
-            self.agent_resident as f64 / 1e6,
-            self.agent_peak as f64 / 1e6,
+            "\none agent, idle: {:.2} MiB resident (at most {:.2} MiB so far), program {:.2} MB",
+            self.agent_resident as f64 / f64::from(1 << 20),
+            self.agent_peak as f64 / f64::from(1 << 20),
             self.agent_size as f64 / 1e6,
         )
     }
@@ -326,9 +326,9 @@ impl options::Report for Found {
         }
         if self.agent_resident >= MAX_AGENT {
             missed.push(format!(
-                "an agent takes {:.2} MB, below {} MB",
-                self.agent_resident as f64 / 1e6,
-                MAX_AGENT / 1_000_000
+                "an agent takes {:.2} MiB, below {} MiB",
+                self.agent_resident as f64 / f64::from(1 << 20),
+                MAX_AGENT >> 20
             ));
         }
         missed
