@@ -22,8 +22,8 @@ const PIECE: usize = 4 << 10;
 /// A far end this near, in round trips, needs no large window: on a quick line the difference would only wait at the
 /// other end, before all that other streams have to say.
 const NEAR: Duration = Duration::from_millis(5);
-/// What is under way to it at most; 500 Mbit/s over 5 ms.
-const NEAR_WINDOW: usize = 320 << 10;
+/// What is under way to it at most; 1 Gbit/s over 5 ms.
+const NEAR_WINDOW: usize = 640 << 10;
 
 /// What a [`Line`] runs over at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
