@@ -27,9 +27,13 @@ pub(crate) trait Pump: fmt::Debug + Send + Sync + 'static {
 
 /// Writes each new slot of a ring to every plain TCP viewer, straight from one loop: no viewer has
 /// a task to be woken for it. A viewer whose socket is full is left to its own session until it drains.
+///
+/// The first shard is written to by the muxer itself, which has just made the slot: to wake another task costs as
+/// much as ten viewers.
 #[derive(Debug)]
 pub(crate) struct Fanout {
-    shards: Mutex<Vec<Arc<Shard>>>,
+    first: Arc<Shard>,
+    others: Mutex<Vec<Arc<Shard>>>,
     end: CancellationToken,
 }
 
@@ -49,35 +53,55 @@ impl Fanout {
     /// A fan-out whose tasks run until `end`.
     pub(crate) fn new(end: CancellationToken) -> Self {
         Self {
-            shards: Mutex::default(),
+            first: Arc::default(),
+            others: Mutex::default(),
             end,
         }
     }
 
+    /// Called by the muxer after it has put slots into the ring.
+    pub(crate) fn pump(&self) {
+        self.first.pump();
+    }
+
     /// Serves `viewer` from now on with what comes into `ring`.
     pub(crate) fn join<T: Slot>(&self, ring: &Arc<Ring<T>>, viewer: Arc<dyn Pump>) -> Seat {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        let vacant = shards
-            .iter()
-            .find(|shard| shard.lock().len() < SHARD)
-            .map(Arc::clone);
-        let shard = vacant.unwrap_or_else(|| {
-            let shard = Arc::new(Shard::default());
-            // From here on nothing is missed, however late the task starts.
-            let next = ring.head();
-            let work = serve(Arc::clone(&shard), Arc::clone(ring), next, self.end.clone());
-            tokio::spawn(work);
-            shards.push(Arc::clone(&shard));
-            shard
-        });
+        let shard = self.vacant(ring);
         shard.lock().push(Arc::clone(&viewer));
         Seat { shard, viewer }
+    }
+
+    /// A shard that has room.
+    fn vacant<T: Slot>(&self, ring: &Arc<Ring<T>>) -> Arc<Shard> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = std::iter::once(&self.first).chain(&*others);
+        if let Some(vacant) = all.find(|shard| shard.lock().len() < SHARD) {
+            return Arc::clone(vacant);
+        }
+        let shard = Arc::new(Shard::default());
+        // From here on nothing is missed, however late the task starts.
+        let next = ring.head();
+        let work = serve(Arc::clone(&shard), Arc::clone(ring), next, self.end.clone());
+        tokio::spawn(work);
+        others.push(Arc::clone(&shard));
+        shard
     }
 }
 
 impl Shard {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Pump>>> {
         self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pump(&self) {
+        for viewers in self.lock().chunks(TOGETHER) {
+            for viewer in viewers {
+                viewer.touch();
+            }
+            for viewer in viewers {
+                viewer.pump_live();
+            }
+        }
     }
 }
 
@@ -119,15 +143,9 @@ async fn serve<T: Slot>(
             () = end.cancelled() => return,
         }
         next = ring.head();
-        for viewers in shard.lock().chunks(TOGETHER) {
-            for viewer in viewers {
-                viewer.touch();
-            }
-            for viewer in viewers {
-                viewer.pump_live();
-            }
-        }
-        // A pump never waits, so without this a flood of slots could hold the core.
-        tokio::task::yield_now().await;
+        shard.pump();
+        // A pump never waits, so without this a flood of slots could hold the core. Giving way after every slot would
+        // wake another core for nothing.
+        tokio::task::consume_budget().await;
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Muxer<T> {
     stream: Arc<Stream>,
     ring: Arc<Ring<T>>,
     task: AbortHandle,
-    fanout: Fanout,
+    fanout: Arc<Fanout>,
     _end: DropGuard,
 }
 
@@ -33,12 +33,13 @@ impl<T> Default for Muxers<T> {
 }
 
 impl<T> Muxers<T> {
-    /// The muxer of `stream`; started with `run` if there is none.
+    /// The muxer of `stream`; started with `run` if there is none. If it has viewers on plain sockets, `run` pumps the
+    /// fan-out after every slot.
     pub(crate) fn open<F>(
         &self,
         stream: &Arc<Stream>,
         ring: impl FnOnce() -> Ring<T>,
-        run: impl FnOnce(Lease, Arc<Ring<T>>) -> F,
+        run: impl FnOnce(Lease, Arc<Ring<T>>, Arc<Fanout>) -> F,
     ) -> Arc<Muxer<T>>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -56,13 +57,15 @@ impl<T> Muxers<T> {
         }
         running.retain(|_, muxer| muxer.strong_count() > 0);
         let ring = Arc::new(ring());
-        let task = tokio::spawn(run(stream.lease(), Arc::clone(&ring))).abort_handle();
         let end = CancellationToken::new();
+        let fanout = Arc::new(Fanout::new(end.clone()));
+        let work = run(stream.lease(), Arc::clone(&ring), Arc::clone(&fanout));
+        let task = tokio::spawn(work).abort_handle();
         let muxer = Arc::new(Muxer {
             stream: Arc::clone(stream),
             ring,
             task,
-            fanout: Fanout::new(end.clone()),
+            fanout,
             _end: end.drop_guard(),
         });
         running.insert(stream.name().clone(), Arc::downgrade(&muxer));

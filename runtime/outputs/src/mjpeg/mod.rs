@@ -97,7 +97,7 @@ impl Mjpeg {
         let muxer = self.muxers.open(
             &stream,
             || Ring::new(limits),
-            |lease, ring| muxer::run(lease, pictures, ring),
+            |lease, ring, fanout| muxer::run(lease, pictures, ring, fanout),
         );
         drop(lease);
         Ok(Session::new(muxer, output))

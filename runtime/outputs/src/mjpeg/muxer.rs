@@ -9,6 +9,7 @@ use media::AccessUnit;
 use pixels::Pictures;
 
 use super::{OPENING, STALE};
+use crate::fanout::Fanout;
 
 /// One picture with its part headers and the boundary that follows it.
 #[derive(Debug)]
@@ -114,7 +115,12 @@ fn picture(event: &Event) -> Option<&AccessUnit> {
 
 /// Makes parts for as long as the task lives. The lease is on the camera's stream, the pictures may
 /// be another one.
-pub(super) async fn run(_lease: Lease, pictures: Pictures, ring: Arc<Ring<Part>>) {
+pub(super) async fn run(
+    _lease: Lease,
+    pictures: Pictures,
+    ring: Arc<Ring<Part>>,
+    fanout: Arc<Fanout>,
+) {
     let stream = pictures.stream();
     let mut cursor = stream.ring().start(Start::Still);
     loop {
@@ -125,6 +131,9 @@ pub(super) async fn run(_lease: Lease, pictures: Pictures, ring: Arc<Ring<Part>>
                     let part = Part::new(unit);
                     let made = part.made;
                     ring.push(Arc::new(part), made);
+                    fanout.pump();
+                    // A pump never waits, so without this a flood of pictures could hold the core.
+                    tokio::task::consume_budget().await;
                 }
             }
             None => stream.ring().wait(cursor.next()).await,

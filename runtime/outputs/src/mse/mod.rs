@@ -59,7 +59,9 @@ impl Mse {
     pub fn session(&self, stream: &str) -> Result<Session, Error> {
         let found = self.hub.stream(stream);
         let stream = found.ok_or_else(|| Error::UnknownStream(stream.to_owned()))?;
-        let muxer = self.muxers.open(&stream, Ring::default, muxer::run);
+        let muxer = self.muxers.open(&stream, Ring::default, |lease, ring, _| {
+            muxer::run(lease, ring)
+        });
         Ok(Session::new(muxer))
     }
 

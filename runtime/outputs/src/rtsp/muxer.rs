@@ -146,6 +146,7 @@ async fn run(shared: Arc<Shared>, lease: Lease, end: CancellationToken) {
                 }
                 Event::Tracks(_) => {
                     shared.ring.push(Arc::new(Block::end()), Instant::now());
+                    shared.fanout.pump();
                     return;
                 }
                 Event::AccessUnit(unit, is_start) => {
@@ -169,6 +170,7 @@ async fn run(shared: Arc<Shared>, lease: Lease, end: CancellationToken) {
                 }
             }
         }
+        shared.fanout.pump();
         tokio::select! {
             () = stream.ring().wait(cursor.next()) => {}
             () = end.cancelled() => return,
