@@ -54,7 +54,7 @@ pub(crate) async fn log(
 pub(crate) async fn reload(State(state): State<AppState>) -> Result<Json<Reloaded>, Problem> {
     let reload = state.reload().ok_or_else(|| {
         Problem::new(
-            StatusCode::NOT_FOUND,
+            StatusCode::CONFLICT,
             "this gateway reads no configuration file",
         )
     })?;
