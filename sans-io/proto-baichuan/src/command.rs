@@ -157,7 +157,7 @@ pub enum Command {
         /// Within the range of [`Answer::ZoomFocus`].
         position: u32,
     },
-    /// 31: from here on alarms come as [`crate::Notice::Alarms`]. A battery camera stays awake for it.
+    /// 31: from here on alarms come as [`crate::Notice::Alarm`]. A battery camera stays awake for it.
     StartAlarms,
     /// 10. [`Answer::TalkAbility`].
     TalkAbility {

@@ -27,7 +27,7 @@ pub struct StreamId(pub u16);
 pub enum CloseReason {
     /// We logged out.
     LoggedOut,
-    /// Nothing answered the opening: try [`Hello::Legacy`] on a new connection, or it is no such camera.
+    /// Nothing answered the opening: try [`Hello::Legacy`](crate::Hello::Legacy) on a new connection, or it is no such camera.
     NoNonce,
     /// Nothing answered the login.
     NoLoginReply,
