@@ -17,6 +17,12 @@ pub(crate) fn load(files: &Files) -> anyhow::Result<Config> {
     load_with(files, |path| Config::load(path))
 }
 
+/// Whether there is a file, and something in it.
+pub(crate) fn is_written(files: &Files) -> bool {
+    let path = files.config.as_deref().unwrap_or(Path::new(DEFAULT));
+    std::fs::read_to_string(path).is_ok_and(|text| !text.trim().is_empty())
+}
+
 /// The same for commands that only work on the state: a camera's mistake, or a variable that only
 /// the service has, is none of theirs.
 pub(crate) fn load_state(files: &Files) -> anyhow::Result<Config> {

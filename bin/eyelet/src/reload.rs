@@ -31,7 +31,15 @@ impl Reloader {
         // Whoever comes meanwhile waits, and then reads what is newest.
         let mut roster = self.roster.lock().await;
         let files = self.files.clone();
-        let config = tokio::task::spawn_blocking(move || files::load(&files)).await??;
+        let read = move || {
+            // An editor may have taken the file away for a moment; it does not mean that there are no cameras.
+            anyhow::ensure!(
+                files::is_written(&files),
+                "the configuration file is missing or empty"
+            );
+            files::load(&files)
+        };
+        let config = tokio::task::spawn_blocking(read).await??;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }

@@ -157,6 +157,10 @@ impl Roster {
         self.config.cameras.clone_from(&config.cameras);
         self.config.forwards.clone_from(&config.forwards);
         self.show()?;
+        if let Some(cloud) = &self.ground.cloud {
+            // Once more: a name that a configured camera had is free for an accepted one only now.
+            cloud.configure(&wiring::a9_cameras(config))?;
+        }
         Ok(told)
     }
 
@@ -243,6 +247,7 @@ impl Ground {
         let mut upkeep = Upkeep::new(&self.shutdown);
         let started = self.start_camera(configured, &mut upkeep).await;
         if let Err(error) = started {
+            self.controls.remove(configured.name.as_str());
             upkeep.stop(&self.hub).await;
             return Err(error);
         }

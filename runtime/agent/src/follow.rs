@@ -162,11 +162,20 @@ fn look(mac: Mac) -> Vec<IpAddr> {
 
 fn all_leases() -> Vec<Lease> {
     let read = |path: &&str| {
-        let is_small = fs::metadata(Path::new(path)).is_ok_and(|meta| meta.len() <= MAX_FILE);
+        // A pipe in its place would never end.
+        let is_small = fs::metadata(Path::new(path))
+            .is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_FILE);
         is_small.then(|| fs::read_to_string(path).ok())?
     };
     let texts: Vec<String> = LEASES.iter().filter_map(read).collect();
-    texts.iter().flat_map(|text| leases(text)).collect()
+    let all = texts.iter().flat_map(|text| leases(text));
+    // Anybody may have written what lies in /tmp: no lease leads out of the networks that this machine stands in.
+    let networks = own_networks();
+    let is_near = |lease: &Lease| match lease.address {
+        IpAddr::V4(address) => networks.iter().any(|network| network.contains(address)),
+        IpAddr::V6(_) => true,
+    };
+    all.filter(is_near).collect()
 }
 
 fn own_networks() -> Vec<Network> {

@@ -18,7 +18,7 @@ use link::ReadAhead;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -130,7 +130,7 @@ pub async fn serve_with(
 ) {
     let door = Door {
         router: crate::router(state),
-        tls: TlsAcceptor::from(tls),
+        tls,
         // Children of our own, so that they end with this listener however it ends.
         shutdown: shutdown.child_token(),
         limits,
@@ -184,7 +184,7 @@ fn refuse(stream: TcpStream, address: SocketAddr, limit: usize) {
 #[derive(Clone)]
 struct Door {
     router: Router,
-    tls: TlsAcceptor,
+    tls: Arc<rustls::ServerConfig>,
     shutdown: CancellationToken,
     limits: Limits,
     /// For TLS handshakes.
@@ -201,12 +201,18 @@ impl Door {
 
     /// A TLS connection over `stream`.
     async fn encrypt(&self, stream: TcpStream) -> io::Result<TlsSocket> {
+        let stream = Patience::new(ReadAhead::new(stream), self.limits.stall_timeout);
+        // Who says nothing takes no turn: reading a hello costs nothing, answering it does.
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+        let hello = tokio::time::timeout(self.limits.head_timeout, hello)
+            .await
+            .map_err(|_| slow("did not finish its TLS hello"))??;
         let turn = self
             .turn()
             .await
             .ok_or_else(|| slow("had no turn for its TLS handshake"))?;
-        let stream = Patience::new(ReadAhead::new(stream), self.limits.stall_timeout);
-        let shaken = tokio::time::timeout(self.limits.head_timeout, self.tls.accept(stream));
+        let shaken = hello.into_stream(Arc::clone(&self.tls));
+        let shaken = tokio::time::timeout(self.limits.head_timeout, shaken);
         tokio::pin!(shaken);
         let shaken = match tokio::time::timeout(TURN, &mut shaken).await {
             Ok(shaken) => shaken,

@@ -87,7 +87,9 @@ async fn microphone(
             RATES.end()
         )));
     }
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE);
+    let upgrade = upgrade
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(move |socket| pass_on(socket, state, name, rate, peer)))
 }
 

@@ -55,6 +55,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> DatagramStream<S> {
 
     /// Queues a datagram, or drops it. It leaves with the next [`Self::poll_flush`] or [`Self::poll_next`].
     pub fn push(&mut self, peer: SocketAddr, payload: &[u8]) {
+        // What is gone makes room now: while more keeps coming the rest may never be empty.
+        if self.sent >= MAX_WAITING {
+            self.waiting.drain(..self.sent);
+            self.sent = 0;
+        }
         if !self.has_room() || put_datagram(&mut self.waiting, peer, payload).is_err() {
             self.dropped += 1;
         }

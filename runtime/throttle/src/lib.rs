@@ -123,8 +123,9 @@ impl Entry {
     }
 }
 
-/// Who holds one IPv6 address holds its whole /64.
-fn network(peer: IpAddr) -> IpAddr {
+/// The address by which a peer is counted: who holds one IPv6 address holds its whole /64.
+#[must_use]
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -101,7 +101,9 @@ impl AgentDialer {
                     // heard of it; then the next session may do better.
                     let ended = timeout(END_TOLD, session.mux.closed()).await.is_ok();
                     let next = self.gateway.shared.registry.wait_exit(&session);
-                    if !ended || timeout_at(deadline, next).await.is_err() {
+                    // What the viewer said may have reached the camera, and is not said twice.
+                    let is_said = !early.bytes().is_empty();
+                    if !ended || is_said || timeout_at(deadline, next).await.is_err() {
                         return Err(wanted.why_reset(&self.agent, error));
                     }
                 }

@@ -61,7 +61,7 @@ impl Doors {
 
     /// A place if there is one now.
     pub(crate) fn try_enter(&self, peer: SocketAddr) -> Option<Pending> {
-        let address = peer.ip();
+        let address = throttle::network(peer.ip());
         let places = self.places(address);
         let _waiting = Waiting {
             doors: self,
@@ -78,7 +78,7 @@ impl Doors {
 
     /// Waits for a place. Cancel-safe.
     pub(crate) async fn enter(&self, peer: SocketAddr) -> Option<Pending> {
-        let address = peer.ip();
+        let address = throttle::network(peer.ip());
         let places = self.places(address);
         let waiting = Waiting {
             doors: self,

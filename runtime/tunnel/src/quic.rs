@@ -11,8 +11,9 @@ use tracing::debug;
 use crate::{Error, Gateway, Identity, session};
 
 /// So many unproven agents may come without a proof of where they are. Beyond it each has to call again with a token
-/// that was sent there: whoever makes addresses up fills these places and no more.
-const MAX_UNPROVEN_PLACES: usize = 32;
+/// that was sent there: whoever makes addresses up fills these places and no more. Fewer than an address has places, so
+/// that nobody can take all of another one's.
+const MAX_UNPROVEN_PLACES: usize = 16;
 
 /// Takes agents that come by QUIC.
 #[derive(Debug)]

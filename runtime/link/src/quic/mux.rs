@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::QuicConnection;
 use super::listener::DONE;
 use super::pulse::Pulse;
+use super::settings;
 use super::stream::{Counted, QuicStream};
 use crate::{Error, Flow};
 
@@ -37,6 +38,10 @@ impl QuicMux {
             caller,
             resume,
         } = quic;
+        if caller.is_none() {
+            // A gateway's: the agent has shown its token.
+            connection.set_receive_window(settings::known_window());
+        }
         let pulse = Pulse::new(connection, caller, resume);
         let beating = Arc::clone(&pulse);
         Self {

@@ -14,6 +14,8 @@ pub(super) enum Role {
 
 /// Bytes that one stream may have waiting for its reader at the gateway: 80 Mbit/s over 100 ms.
 const GATEWAY_WINDOW: u32 = 1 << 20;
+/// All that a caller may have waiting before it has shown its token, over all streams: a greeting has some hundred bytes.
+const UNKNOWN_WINDOW: u32 = 64 << 10;
 /// The same at the agent: RTSP commands and talk-back, and memory is the camera's.
 const AGENT_WINDOW: u32 = 256 << 10;
 /// Bytes kept for sending again, over all streams. The same as the window of a line.
@@ -38,15 +40,16 @@ pub(super) fn transport(
         Role::Agent => (AGENT_WINDOW, GATEWAY_OPENS),
         Role::Gateway => (GATEWAY_WINDOW, AGENT_OPENS),
     };
-    // Streams whose readers have stopped hold their window and no more: room for all of them, so that none of the
-    // others waits for it.
-    let streams = MAX_STREAMS as u32 + 2;
+    let all = match role {
+        Role::Agent => full_window(window),
+        Role::Gateway => VarInt::from_u32(UNKNOWN_WINDOW),
+    };
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(peer_opens))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(window))
-        .receive_window(VarInt::from_u32(streams * window))
+        .receive_window(all)
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
@@ -55,4 +58,15 @@ pub(super) fn transport(
         .allow_spin(false)
         .congestion_controller_factory(congestion);
     config
+}
+
+/// Streams whose readers have stopped hold their window and no more: room for all of them, so that none of the others
+/// waits for it.
+fn full_window(of_stream: u32) -> VarInt {
+    VarInt::from_u32((MAX_STREAMS as u32 + 2) * of_stream)
+}
+
+/// All that an agent may have waiting at the gateway, once it is known.
+pub(super) fn known_window() -> VarInt {
+    full_window(GATEWAY_WINDOW)
 }
