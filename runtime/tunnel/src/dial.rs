@@ -97,13 +97,12 @@ impl AgentDialer {
                 }
                 Err(Failure::StreamReset(error)) => {
                     session.failed.add(1);
-                    // Either this stream alone was reset, or the session ended under the request and no camera
-                    // heard of it; then the next session may do better.
+                    // Either this stream alone was reset, or the session ended under the request; then the next
+                    // session may do better. Its last breath may have brought the camera what the viewer said first:
+                    // that connection ended there without an answer, and the camera hears it once more.
                     let ended = timeout(END_TOLD, session.mux.closed()).await.is_ok();
                     let next = self.gateway.shared.registry.wait_exit(&session);
-                    // What the viewer said may have reached the camera, and is not said twice.
-                    let is_said = !early.bytes().is_empty();
-                    if !ended || is_said || timeout_at(deadline, next).await.is_err() {
+                    if !ended || timeout_at(deadline, next).await.is_err() {
                         return Err(wanted.why_reset(&self.agent, error));
                     }
                 }
