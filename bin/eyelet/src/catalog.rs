@@ -3,11 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use api::{AppState, CameraInfo};
+use tokio::sync::watch;
 
 /// Two lists that change on their own, and are shown as one.
 pub(crate) struct Catalog {
     state: AppState,
     lists: Mutex<Lists>,
+    configured: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -22,12 +24,19 @@ impl Catalog {
         Self {
             state,
             lists: Mutex::default(),
+            configured: watch::Sender::new(()),
         }
     }
 
     /// Takes the cameras of the configuration.
     pub(crate) fn set_configured(&self, cameras: Vec<CameraInfo>) {
         self.change(|lists| lists.configured = cameras);
+        self.configured.send_replace(());
+    }
+
+    /// Changes whenever the cameras of the configuration do: a name may be free now that was not.
+    pub(crate) fn configurations(&self) -> watch::Receiver<()> {
+        self.configured.subscribe()
     }
 
     /// Takes the A9 cameras that were accepted. One with the name of a configured camera is not shown.

@@ -1,6 +1,6 @@
 //! The configured cameras and forwards that run, and the way from one configuration to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,9 +113,9 @@ impl Roster {
                 ending.push(upkeep);
             }
         }
-        let forwards: BTreeSet<_> = config.forwards.iter().map(forward_key).collect();
         for forward in &self.config.forwards {
-            if !forwards.contains(&forward_key(forward))
+            // One with another target is another one.
+            if !config.forwards.contains(forward)
                 && let Some(upkeep) = self.forwards.remove(&forward.listen)
             {
                 told.removed.push(format!("forward {}", forward.listen));
@@ -157,10 +157,6 @@ impl Roster {
         self.config.cameras.clone_from(&config.cameras);
         self.config.forwards.clone_from(&config.forwards);
         self.show()?;
-        if let Some(cloud) = &self.ground.cloud {
-            // Once more: a name that a configured camera had is free for an accepted one only now.
-            cloud.configure(&wiring::a9_cameras(config))?;
-        }
         Ok(told)
     }
 
@@ -179,12 +175,6 @@ impl Roster {
         }
         Ok(())
     }
-}
-
-/// A forward as it is compared: one with another target is another one.
-fn forward_key(forward: &config::Forward) -> (SocketAddr, String, String) {
-    let (agent, target) = (forward.agent.to_string(), forward.target.to_string());
-    (forward.listen, agent, target)
 }
 
 fn by_name(config: &Config) -> BTreeMap<&str, &config::Camera> {

@@ -71,9 +71,11 @@ async fn follow(
     shutdown: CancellationToken,
 ) {
     let mut admissions = cloud.admissions();
+    let mut configurations = catalog.configurations();
     let mut running: BTreeMap<(String, String), CancellationToken> = BTreeMap::new();
     loop {
         admissions.borrow_and_update();
+        configurations.borrow_and_update();
         let accepted = cloud.accepted();
         running.retain(|camera, end| {
             let stays = accepted.contains(camera);
@@ -125,6 +127,7 @@ async fn follow(
         catalog.set_accepted(infos);
         tokio::select! {
             changed = admissions.changed() => if changed.is_err() { return },
+            changed = configurations.changed() => if changed.is_err() { return },
             () = shutdown.cancelled() => return,
         }
     }
