@@ -15,7 +15,7 @@ use crate::{files, open_files, running};
 /// Names of the simulated agents: `sim-00000` and so on.
 const PREFIX: &str = "sim-";
 /// How often to say how many are connected, while that changes.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(count: u32, connect: Option<&str>, files: &Files) -> anyhow::Result<()> {
     open_files::require(u64::from(count), "the agents")?;

@@ -174,9 +174,10 @@ pub(crate) async fn race(
         #[cfg(feature = "quic")]
         if let Some((offer, resume)) = ways.quic {
             let (tls, address) = (ClientConfig::clone(&config), address.clone());
+            let dialer = ways.dialer.clone();
             attempts.spawn(async move {
                 sleep_until(begin).await;
-                let called = call(address, at, offer, tls, resume).await;
+                let called = call(&dialer, address, at, offer, tls, resume).await;
                 (TransportKind::Quic, called)
             });
         }
@@ -235,6 +236,7 @@ pub(crate) async fn race(
 /// Calls one address by QUIC.
 #[cfg(feature = "quic")]
 async fn call(
+    dialer: &link::quic::QuicDialer,
     address: String,
     mut at: SocketAddr,
     offer: proto_tunnel::QuicOffer,
@@ -245,10 +247,7 @@ async fn call(
     if let proto_tunnel::QuicOffer::Port(port) = offer {
         at.set_port(port);
     }
-    let dialed = timeout(
-        QUIC_TIMEOUT,
-        link::quic::QuicConnection::dial(at, tls, resume),
-    );
+    let dialed = timeout(QUIC_TIMEOUT, dialer.dial(at, tls, resume));
     let connection = match dialed.await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {

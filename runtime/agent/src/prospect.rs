@@ -49,6 +49,8 @@ pub(crate) struct Ways {
     pub(crate) websocket: bool,
     /// Where, and with what times.
     pub(crate) quic: Option<(QuicOffer, ResumeConfig)>,
+    #[cfg(feature = "quic")]
+    pub(crate) dialer: link::quic::QuicDialer,
 }
 
 impl Ways {
@@ -56,6 +58,8 @@ impl Ways {
         Self {
             websocket: true,
             quic: None,
+            #[cfg(feature = "quic")]
+            dialer: link::quic::QuicDialer::default(),
         }
     }
 
@@ -72,6 +76,8 @@ pub(crate) struct Prospect {
     pause: Duration,
     pace: f32,
     next: Instant,
+    #[cfg(feature = "quic")]
+    dialer: link::quic::QuicDialer,
 }
 
 impl Prospect {
@@ -89,6 +95,8 @@ impl Prospect {
             pause: FIRST_PAUSE,
             pace,
             next: Instant::now(),
+            #[cfg(feature = "quic")]
+            dialer: link::quic::QuicDialer::default(),
         }
     }
 
@@ -99,17 +107,14 @@ impl Prospect {
 
     /// What to try in a dial for a new session.
     pub(crate) fn ways(&self) -> Ways {
-        let quic = Some((self.offer, self.resume));
         match self.wish {
             Transport::WebSocket => Ways::websocket(),
-            Transport::Quic => Ways {
-                websocket: false,
-                quic,
-            },
-            Transport::Auto => Ways {
+            Transport::Quic => self.quic_alone(),
+            Transport::Auto if self.is_offered() && self.next <= Instant::now() => Ways {
                 websocket: true,
-                quic: quic.filter(|_| self.is_offered() && self.next <= Instant::now()),
+                ..self.quic_alone()
             },
+            Transport::Auto => Ways::websocket(),
         }
     }
 
@@ -118,6 +123,8 @@ impl Prospect {
         Ways {
             websocket: false,
             quic: Some((self.offer, self.resume)),
+            #[cfg(feature = "quic")]
+            dialer: self.dialer.clone(),
         }
     }
 

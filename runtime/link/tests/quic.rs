@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use link::quic::{QuicConnection, QuicListener};
+use link::quic::{QuicDialer, QuicListener};
 use link::{LineState, Mux, MuxConfig, Stream, TransportKind};
 use proto_tunnel::{HeartbeatConfig, ResumeConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -91,7 +91,8 @@ async fn pair(patience: Duration) -> (Mux, Mux, Relay) {
         let greeting = connection.accept_greeting().await.unwrap();
         (connection, greeting, listener)
     });
-    let near = QuicConnection::dial(relay.address, trust.client(), resume)
+    let near = QuicDialer::default()
+        .dial(relay.address, trust.client(), resume)
         .await
         .unwrap();
     let mut greeting = near.open_greeting().await.unwrap();
@@ -376,7 +377,8 @@ async fn a_caller_that_is_asked_to_prove_its_address_gets_in() {
         let connection = second.accept().await.unwrap();
         connection.accept_greeting().await.unwrap()
     });
-    let near = QuicConnection::dial(at, trust.client(), resume)
+    let near = QuicDialer::default()
+        .dial(at, trust.client(), resume)
         .await
         .unwrap();
     let mut greeting = near.open_greeting().await.unwrap();
@@ -387,12 +389,50 @@ async fn a_caller_that_is_asked_to_prove_its_address_gets_in() {
 }
 
 #[tokio::test]
+async fn calls_at_one_time_share_a_socket_and_the_next_has_a_new_one() {
+    let (trust, resume) = (Trust::new(), quick(Duration::from_secs(30)));
+    let listener = trust.listen(any_port(), resume);
+    let at = listener.local_addr().unwrap();
+    let (say, mut hear) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(arrival) = listener.next().await {
+            let connection = arrival.accept().await.unwrap();
+            say.send(connection.peer().port()).unwrap();
+            // It ends when the caller wants that.
+            tokio::spawn(async move { connection.accept_greeting().await.map(drop) });
+        }
+    });
+    let dialer = QuicDialer::default();
+    let first = dialer.dial(at, trust.client(), resume).await.unwrap();
+    let second = dialer.dial(at, trust.client(), resume).await.unwrap();
+    let port = hear.recv().await.unwrap();
+    assert_eq!(hear.recv().await.unwrap(), port);
+    for connection in [first, second] {
+        Mux::quic(connection, MuxConfig::agent()).close().await;
+    }
+    // What was said goodbye to is kept for some round trips, in case the goodbye is lost.
+    timeout(SOON, async {
+        loop {
+            let next = dialer.dial(at, trust.client(), resume).await.unwrap();
+            let next_port = hear.recv().await.unwrap();
+            Mux::quic(next, MuxConfig::agent()).close().await;
+            if next_port != port {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("a new socket");
+}
+
+#[tokio::test]
 async fn a_gateway_of_another_key_is_not_talked_to() {
     let (trust, other, resume) = (Trust::new(), Trust::new(), quick(Duration::from_secs(30)));
     let listener = trust.listen(any_port(), resume);
     let at = listener.local_addr().unwrap();
     let heard = tokio::spawn(async move { listener.next().await.unwrap().accept().await });
-    let dialed = QuicConnection::dial(at, other.client(), resume).await;
+    let dialed = QuicDialer::default().dial(at, other.client(), resume).await;
     assert!(dialed.is_err());
     assert!(timeout(SOON, heard).await.unwrap().unwrap().is_err());
 }
@@ -420,7 +460,8 @@ async fn a_gateway_that_has_started_anew_says_that_it_knows_nothing() {
         .await
         .unwrap();
     let relay = Relay::start(at).await;
-    let near = QuicConnection::dial(relay.address, trust.client(), resume)
+    let near = QuicDialer::default()
+        .dial(relay.address, trust.client(), resume)
         .await
         .unwrap();
     let mut greeting = near.open_greeting().await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Transport;
-use link::quic::QuicConnection;
+use link::quic::QuicDialer;
 use proto_tunnel::{JoinCode, ResumeConfig};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use support::{Running, SOON, World, allowed, echo_camera, exchange, pattern, wait_for};
@@ -149,7 +149,9 @@ async fn a_crowd_of_silent_callers_keeps_no_agent_out_for_long() {
     for _ in 0..60 {
         let (tls, at) = (tls.clone(), world.address);
         crowd.spawn(async move {
-            let dialed = QuicConnection::dial(at, tls, ResumeConfig::default()).await;
+            let dialed = QuicDialer::default()
+                .dial(at, tls, ResumeConfig::default())
+                .await;
             let connection = dialed.ok()?;
             let mut greeting = connection.open_greeting().await.ok()?;
             // Half a hello, and then nothing.

@@ -25,7 +25,7 @@ usage: cargo xtask bench NAME [ARGS]
             (`cargo xtask bench fanout --help`)
   mjpeg     the same for motion JPEG over HTTP (`cargo xtask bench mjpeg --help`)
   tunnel    a connection through an agent, beside other tunnels (`cargo xtask bench tunnel --help`)
-  agents    ten thousand idle agents at one gateway (`cargo xtask bench agents --help`)
+  agents    ten thousand idle agents at one gateway, ten thousand reconnects of one (`cargo xtask bench agents --help`)
   a9        many A9 cameras at once through one gateway, and a thousand that stand by
             (`cargo xtask bench a9 --help`)
   reolink   eight Reolink cameras with viewers through one gateway, and cold starts
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         Some("fanout-readers") => fanout::readers::run(rest),
         Some("mjpeg-source") => mjpeg::source::run(rest),
         Some("mjpeg-readers") => mjpeg::readers::run(rest),
+        Some("agents-reconnects") => agents::reconnects::run(rest),
         Some("tunnel-ends") => tunnel::ends::run(rest),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");

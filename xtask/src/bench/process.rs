@@ -42,6 +42,11 @@ impl Process {
         })
     }
 
+    /// Its process number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line of its standard output.
     pub(super) fn answer(&mut self) -> Result<Value> {
         let mut line = String::new();
@@ -57,6 +62,10 @@ impl Process {
     pub(super) fn tell(&mut self, line: &str) -> Result<()> {
         let input = self.input.as_mut().context("no pipe to a child")?;
         writeln!(input, "{line}").with_context(|| self.name.clone())
+    }
+
+    pub(super) fn take_input(&mut self) -> Option<ChildStdin> {
+        self.input.take()
     }
 
     pub(super) fn take_output(&mut self) -> Option<BufReader<ChildStdout>> {

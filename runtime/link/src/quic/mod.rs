@@ -9,6 +9,7 @@
 
 mod allowance;
 mod connection;
+mod dialer;
 mod listener;
 mod mux;
 mod pulse;
@@ -16,6 +17,7 @@ mod settings;
 mod stream;
 
 pub use connection::QuicConnection;
+pub use dialer::QuicDialer;
 pub use listener::{Arrival, MAX_ARRIVALS, QuicListener};
 pub(crate) use mux::QuicMux;
 pub use stream::QuicStream;
