@@ -275,20 +275,32 @@ fn a_viewer_of_a_forward_outlives_a_black_hole() {
 
 #[test]
 fn a_viewer_of_a_forward_outlives_a_frozen_agent() {
-    lasts("websocket", "agent frozen", 28, |site| {
-        let pid = i32::try_from(site.agent.process.pid()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        tools::wait_for(
-            "the frozen agent to be noticed",
-            Duration::from_secs(9),
-            || {
-                let agent = site.gateway.agent("shed")?;
-                (agent["connected"] == false).then_some(())
-            },
-        );
-        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-    });
+    lasts("websocket", "agent frozen", 28, freeze_until_noticed);
+}
+
+/// Nothing tells the gateway that the agent's program stands still: its connection does, and packets are taken.
+fn freeze_until_noticed(site: &mut Site) {
+    let pid = i32::try_from(site.agent.process.pid()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let start = Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    tools::wait_for(
+        "the frozen agent to be noticed",
+        Duration::from_secs(15),
+        || {
+            let agent = site.gateway.agent("shed")?;
+            (agent["connected"] == false).then_some(())
+        },
+    );
+    let noticed = start.elapsed();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let running = Instant::now();
+    site.gateway.wait_for_agent("shed");
+    eprintln!(
+        "offline {:.2} s after it froze, back {:.2} s after it went on",
+        noticed.as_secs_f32(),
+        running.elapsed().as_secs_f32()
+    );
 }
 
 #[test]
@@ -319,6 +331,11 @@ fn over_quic_a_viewer_of_a_forward_outlives_a_black_hole() {
         let swallowed = site.house.swallow_datagrams(&site.house.camera);
         assert_eq!(swallowed, 1, "one socket carries everything");
     });
+}
+
+#[test]
+fn over_quic_a_viewer_of_a_forward_outlives_a_frozen_agent() {
+    lasts("quic", "agent frozen", 28, freeze_until_noticed);
 }
 
 /// When bytes came to one who connects again whenever the connection ends, and how connections ended.
