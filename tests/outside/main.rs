@@ -9,6 +9,7 @@ mod a9;
 mod a9_access_point;
 mod bare_site;
 mod browser;
+mod certificates;
 mod cli;
 mod demo;
 mod hostile;

@@ -45,6 +45,17 @@ impl Gateway {
         Self::start_on(&Host::here(), &format!(", {keys}"), body)
     }
 
+    /// Starts it with more keys in its `http` section.
+    pub fn start_with_http(keys: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (http, rtsp) = (tools::free_port(), tools::free_port());
+        let config = format!(
+            "data: {}\nhttp: {{ listen: \"127.0.0.1:{http}\", {keys} }}\nrtsp: {{ listen: \"127.0.0.1:{rtsp}\" }}\n",
+            folder.path().join("data").display()
+        );
+        Self::start_with_config(&Host::here(), folder, &config, http, rtsp)
+    }
+
     /// Starts it on the gateway of a house, listening to the world.
     pub fn start_in(house: &world::House, body: &str) -> Self {
         Self::start_on(&house.gateway, "", body)
@@ -218,6 +229,18 @@ impl Agent {
         let process = start_agent(host, Some(code), state.path(), &options);
         Self {
             process,
+            host: host.clone(),
+            state,
+            options,
+        }
+    }
+
+    /// The same, with options of one's choice.
+    pub fn join_with(host: &Host, code: &str, options: &[&str]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        Self {
+            process: start_agent(host, Some(code), state.path(), &options),
             host: host.clone(),
             state,
             options,

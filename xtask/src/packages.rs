@@ -23,6 +23,8 @@ const DEBIAN: &[&str] = &[
     "python3-yaml",                // reads what is exported for others
     "python3-venv",                // the environment for the Python packages below
     "chromium",                    // the browser
+    "curl",                        // a browser without a screen
+    "openssl",                     // an authority that signs agents' certificates
     "fonts-dejavu-core",           // letters on its screenshots
     "netcat-openbsd",              // the plainest viewer of raw JPEG
     "libfaketime",                 // a machine whose clock says 1970

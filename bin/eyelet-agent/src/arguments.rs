@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use agent::{Allowed, Transport};
+use agent::{Allowed, Certificate, Transport};
 use lexopt::{Arg, Error, Parser, ValueExt};
 use proto_tunnel::JoinCode;
 use tracing::Level;
@@ -21,6 +21,9 @@ usage: eyelet-agent --join CODE [options]     the first time
   --allow HOST:PORT  a target that the gateway may connect to; repeat for more. Replaces the default,
                      which is RTSP on this machine only: 127.0.0.1:554 localhost:554 [::1]:554
                      Reolink cameras on UDP: udp:ADDRESS for one, udp:broadcast for all at this site
+  --certificate FILE show this certificate (PEM) to a gateway that asks for one (its http.agent_ca)
+  --key FILE         the certificate's private key (PEM); without it the key stands in the same file.
+                     Both are read again for each connection
   --transport WAY    what carries the tunnel: auto (the default) is QUIC where UDP gets through, else a
                      WebSocket; websocket and quic use that alone
   --verbose          more log lines
@@ -35,7 +38,7 @@ Logs go to stderr. Exit codes: 0 stopped on request, 1 failed, 2 wrong usage.
 const MAX_ALLOWED: usize = 256;
 
 pub(crate) enum Command {
-    Run(Arguments),
+    Run(Box<Arguments>),
     Help,
     Version,
 }
@@ -45,6 +48,7 @@ pub(crate) struct Arguments {
     pub(crate) config: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) allow: Vec<Allowed>,
+    pub(crate) certificate: Option<Certificate>,
     pub(crate) transport: Transport,
     pub(crate) level: Option<Level>,
 }
@@ -55,9 +59,11 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
         config: None,
         state: None,
         allow: Vec::new(),
+        certificate: None,
         transport: Transport::default(),
         level: None,
     };
+    let (mut certificate, mut key) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("join") => arguments.join = Some(join_code(&parser.value()?.string()?)?),
@@ -74,6 +80,8 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
                     return Err(format!("--allow is given more than {MAX_ALLOWED} times").into());
                 }
             }
+            Arg::Long("certificate") => certificate = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("key") => key = Some(PathBuf::from(parser.value()?)),
             Arg::Long("transport") => {
                 let way = parser.value()?.string()?;
                 arguments.transport = way
@@ -90,7 +98,15 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Error> {
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
     }
-    Ok(Command::Run(arguments))
+    arguments.certificate = match (certificate, key) {
+        (Some(certificate), key) => Some(Certificate {
+            key: key.unwrap_or_else(|| certificate.clone()),
+            certificate,
+        }),
+        (None, Some(_)) => return Err("--key needs --certificate FILE beside it".into()),
+        (None, None) => None,
+    };
+    Ok(Command::Run(Box::new(arguments)))
 }
 
 /// Parses a code; `-` keeps it out of the process list.
@@ -109,7 +125,7 @@ mod tests {
 
     fn run(arguments: &[&str]) -> Result<Arguments, String> {
         match parse(Parser::from_args(arguments.iter().copied())) {
-            Ok(Command::Run(arguments)) => Ok(arguments),
+            Ok(Command::Run(arguments)) => Ok(*arguments),
             Ok(Command::Help | Command::Version) => Err("not run".into()),
             Err(error) => Err(error.to_string()),
         }
@@ -133,6 +149,18 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_has_its_key_in_the_same_file_or_in_another() {
+        let key = |arguments: &[&str]| {
+            let certificate = run(arguments).ok()?.certificate?;
+            certificate.key.to_str().map(str::to_owned)
+        };
+        let both = ["--certificate", "a.pem", "--key", "b.pem"];
+        assert_eq!(key(&both).as_deref(), Some("b.pem"));
+        assert_eq!(key(&both[..2]).as_deref(), Some("a.pem"));
+        assert_eq!(key(&[]), None);
+    }
+
+    #[test]
     fn wrong_usage_is_told_in_words() {
         for (arguments, said) in [
             (&["--join", "hello"][..], "must begin with"),
@@ -140,6 +168,7 @@ mod tests {
             (&["--join"], "--join"),
             (&["--allow", "camera"], "port"),
             (&["--allow", "udp:camera"], "udp:broadcast"),
+            (&["--key", "a.pem"], "--certificate"),
             (&["--transport", "udp"], "auto, websocket or quic"),
             (&["eyelet1.AAAA"], "--join before it"),
             (&["--jion", "x"], "--jion"),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use agent::{AgentConfig, AllowList, CameraNotes, State};
+use agent::{AgentConfig, AllowList, CameraNotes, Certificate, State};
 use agent_file::{AgentFile, Fate, MAX_FILE};
 use dialer::Target;
 use proto_tunnel::JoinCode;
@@ -27,6 +27,7 @@ pub(crate) struct Plan {
     allow: AllowList,
     notes: CameraNotes,
     heartbeat: Option<u16>,
+    certificate: Option<Certificate>,
     /// What the person should know, and whether it is a matter of safety.
     talk: Vec<String>,
 }
@@ -88,6 +89,20 @@ fn plan(file: AgentFile) -> Result<Plan, String> {
             "tunnel.tunnel_port has no effect: the gateway decides its own ports (there: rtsp.passthrough, or a forward on 127.0.0.1:{port})"
         ));
     }
+    let certificate = file.certificate.as_ref().map(|path| Certificate {
+        certificate: path.into(),
+        key: path.into(),
+    });
+    // These files were written without one in mind: they often name what is not there.
+    let certificate = certificate.filter(|certificate| match certificate.check() {
+        Ok(()) => true,
+        Err(error) => {
+            talk.push(format!(
+                "ssl_cert_file has no effect: {error}. Only a gateway that asks for certificates needs it"
+            ));
+            false
+        }
+    });
     let heartbeat = file.heartbeat_interval.map(|asked| {
         let kept = asked.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
         if kept != asked {
@@ -111,6 +126,7 @@ fn plan(file: AgentFile) -> Result<Plan, String> {
             is_detected: file.auto_detect_ip,
         },
         heartbeat,
+        certificate,
         name: file.agent_id,
         talk,
     })
@@ -133,6 +149,7 @@ impl Plan {
         config.gateway = self.gateway;
         config.allow = self.allow;
         config.notes = self.notes;
+        config.certificate = self.certificate;
         if let Some(seconds) = self.heartbeat {
             config.heartbeat.idle = Duration::from_secs(seconds.into());
         }

@@ -23,7 +23,7 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Command::Run(arguments)) => arguments,
+        Ok(Command::Run(arguments)) => *arguments,
         Ok(Command::Help) => return say(HELP),
         Ok(Command::Version) => {
             return say(concat!("eyelet-agent ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -73,6 +73,9 @@ fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), age
     }
     if !arguments.allow.is_empty() {
         config.allow = AllowList::of(arguments.allow);
+    }
+    if arguments.certificate.is_some() {
+        config.certificate = arguments.certificate;
     }
     config.transport = arguments.transport;
     let state_dir = config.state_dir.clone();

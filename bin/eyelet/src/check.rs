@@ -2,11 +2,16 @@
 
 use std::io::Write;
 
+use tunnel::Authorities;
+
 use crate::cli::Check;
 use crate::files;
 
 pub(crate) fn run(command: &Check) -> anyhow::Result<()> {
     let config = files::load(&command.files)?;
+    if let Some(path) = &config.http.agent_ca {
+        Authorities::load(path)?;
+    }
     let mut talk = std::io::stderr().lock();
     for warning in config.warnings() {
         writeln!(talk, "warning: {warning}")?;

@@ -18,7 +18,7 @@ use outputs::raw;
 use pixels::{Backup, Pixels};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Forward, Gateway};
+use tunnel::{Authorities, Forward, Gateway};
 
 use crate::camera::Cameras;
 use crate::catalog::Catalog;
@@ -31,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Ground {
     pub(crate) hub: Arc<Hub>,
     pub(crate) gateway: Gateway,
+    /// Whose certificates agents have to show, if any.
+    pub(crate) authorities: Option<Authorities>,
     /// The A9 cameras' cloud, where there is one.
     pub(crate) cloud: Option<Cloud>,
     pub(crate) devices: Devices,
@@ -88,9 +90,15 @@ impl Roster {
     /// touched.
     ///
     /// # Errors
-    /// What `config` says of A9 cameras cannot be; nothing has changed then. A camera that cannot be started is told
+    /// What `config` says of A9 cameras cannot be, or the agents' authorities are no good; nothing has changed then. A camera that cannot be started is told
     /// in the answer.
     pub(crate) async fn apply(&mut self, config: &Config) -> anyhow::Result<Reloaded> {
+        let mut has_new_authorities = false;
+        if let Some(authorities) = self.ground.authorities.clone() {
+            // The file of the start; another one needs a restart, and is told below.
+            let reload = tokio::task::spawn_blocking(move || authorities.reload());
+            has_new_authorities = reload.await??;
+        }
         if let Some(cloud) = &self.ground.cloud {
             cloud.configure(&wiring::a9_cameras(config))?;
         }
@@ -98,6 +106,9 @@ impl Roster {
             needs_restart: fixed_changes(&self.config, config),
             ..Reloaded::default()
         };
+        if has_new_authorities {
+            told.changed.push("http.agent_ca".to_owned());
+        }
         let old: BTreeMap<&str, &config::Camera> = by_name(&self.config);
         let new: BTreeMap<&str, &config::Camera> = by_name(config);
         let mut ending = Vec::new();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api::{Addresses, AppState, Fleet, Parts, Readiness};
+use api::{Addresses, AppState, Fleet, Parts, Readiness, Tls};
 use config::{Config, Quic};
 use drivers::reolink::Devices;
 use hub::Hub;
@@ -12,7 +12,7 @@ use outputs::rtsp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tunnel::{Gateway, GatewayConfig, Identity, LocalDoor, QuicDoor, SavedForwards};
+use tunnel::{Authorities, Gateway, GatewayConfig, Identity, LocalDoor, QuicDoor, SavedForwards};
 
 use crate::camera::Cameras;
 use crate::catalog::Catalog;
@@ -38,7 +38,12 @@ pub(crate) struct Running {
 /// Takes all ports, then starts everything the configuration names.
 pub(crate) async fn start(config: &Config) -> anyhow::Result<(Running, Roster)> {
     let store = files::open_store(config)?;
-    let identity = Identity::load_or_create(&config.data)?;
+    let mut identity = Identity::load_or_create(&config.data)?;
+    let authorities = config.http.agent_ca.as_deref();
+    let authorities = authorities.map(Authorities::load).transpose()?;
+    if let Some(authorities) = &authorities {
+        identity.demand_certificates(authorities)?;
+    }
     let gateway = Gateway::new(store.clone(), GatewayConfig::default());
     for agent in &config.agents {
         if let Some(limit) = agent.limit {
@@ -108,6 +113,7 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<(Running, Roster)> 
     let ground = Ground {
         hub: Arc::clone(&hub),
         gateway: gateway.clone(),
+        authorities,
         cloud,
         devices: devices.clone(),
         pixels,
@@ -134,7 +140,10 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<(Running, Roster)> 
     tasks.spawn(api::serve(
         listener,
         state.clone(),
-        identity.server_config(),
+        Tls {
+            everyone: identity.server_config(),
+            agents: identity.agents_tls(),
+        },
         shutdown.clone(),
     ));
     tasks.close();

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use link::{ReadAhead, TransportKind, WebSocketBytes, read_message, write_message};
-use proto_tunnel::{Hello, MAX_HOST_NAME, Message, Resume, VERSION, Welcome};
+use link::{
+    CertificateFault, ReadAhead, TransportKind, WebSocketBytes, read_message, write_message,
+};
+use proto_tunnel::{Hello, MAX_HOST_NAME, Message, Resume, VERSION, WEBSOCKET_ALPN, Welcome};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -114,7 +116,16 @@ pub(crate) async fn introduce(
         match &mut socket {
             Socket::WebSocket(socket) => greet(socket, hello).await,
             #[cfg(feature = "quic")]
-            Socket::Quic(connection) => greet(&mut connection.open_greeting().await?, hello).await,
+            Socket::Quic(connection) => {
+                let greeted = async { greet(&mut connection.open_greeting().await?, hello).await };
+                greeted.await.map_err(|error| {
+                    // It has looked at the certificate after this end was content.
+                    let fault = connection
+                        .alert_received()
+                        .and_then(CertificateFault::of_alert);
+                    fault.map_or(error, |fault| refused(&address, fault))
+                })
+            }
         }
     };
     let welcome = timeout(WELCOME_TIMEOUT, greeted).await;
@@ -160,10 +171,13 @@ pub(crate) async fn race(
     known: &Known,
     ways: &Ways,
 ) -> Result<Reached, Error> {
-    let config = pin::client_config(identity.pin).map_err(|error| Error::Tls {
-        address: identity.addresses.join(", "),
-        source: io::Error::other(error),
-    })?;
+    let mut config = pin::client_config(identity.pin, identity.certificate.as_ref())?;
+    #[cfg(feature = "quic")]
+    let quic = config.clone();
+    if identity.certificate.is_some() {
+        // Browsers use the same port: who wants to be asked for a certificate there has to say so.
+        config.alpn_protocols = vec![WEBSOCKET_ALPN.to_vec()];
+    }
     let config = Arc::new(config);
     let (candidates, mut failure) = resolve(&identity.addresses, known).await;
     let start = Instant::now();
@@ -173,7 +187,7 @@ pub(crate) async fn race(
         let mut begin = start + STAGGER * u32::try_from(n).unwrap_or(u32::MAX);
         #[cfg(feature = "quic")]
         if let Some((offer, resume)) = ways.quic {
-            let (tls, address) = (ClientConfig::clone(&config), address.clone());
+            let (tls, address) = (quic.clone(), address.clone());
             let dialer = ways.dialer.clone();
             attempts.spawn(async move {
                 sleep_until(begin).await;
@@ -252,6 +266,10 @@ async fn call(
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             debug!(%at, "no connection by QUIC: {error}");
+            let alert = link::quic::alert_received(&error);
+            if let Some(fault) = alert.and_then(CertificateFault::of_alert) {
+                return Err(refused(&address, fault));
+            }
             return Err(Error::Connect {
                 address: format!("{address} ({at}) by QUIC"),
                 source: io::Error::other(error),
@@ -343,9 +361,12 @@ async fn attempt(
     // It only shows that the answer is no old one, and TLS shows that, too.
     let _ = getrandom::fill(&mut nonce);
     let socket = link::upgrade(tls, address, "/agent", nonce).await;
-    let socket = socket.map_err(|error| Error::WebSocket {
-        address: address.to_owned(),
-        reason: error.to_string(),
+    let socket = socket.map_err(|error| match fault(&error) {
+        Some(fault) => refused(address, fault),
+        None => Error::WebSocket {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        },
     })?;
     Ok(Reached {
         socket: Socket::WebSocket(Box::new(socket)),
@@ -353,6 +374,24 @@ async fn attempt(
         address: address.to_owned(),
         at,
     })
+}
+
+/// What the gateway has against this agent's certificate. With TLS 1.3 it looks at it when this end has long begun.
+fn fault(error: &link::Error) -> Option<CertificateFault> {
+    let link::Error::Io(error) = error else {
+        return None;
+    };
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::AlertReceived(alert) => CertificateFault::of_alert((*alert).into()),
+        _ => None,
+    }
+}
+
+fn refused(address: &str, fault: CertificateFault) -> Error {
+    Error::CertificateRefused {
+        address: address.to_owned(),
+        fault,
+    }
 }
 
 fn tls_error(address: &str, source: io::Error) -> Error {

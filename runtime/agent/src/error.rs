@@ -37,6 +37,22 @@ pub enum Error {
         "{0} has another key than this agent's gateway: it is another machine, or something sits in between"
     )]
     WrongKey(String),
+    /// The agent's own certificate, or its key, cannot be used.
+    #[error("cannot use {path} as this agent's certificate or key: {reason}")]
+    Certificate {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The gateway wants a certificate, or another one.
+    #[error("{address} {}", crate::certificate::advice(*fault))]
+    CertificateRefused {
+        /// Whom.
+        address: String,
+        /// What is wrong.
+        fault: link::CertificateFault,
+    },
     /// TLS failed in another way.
     #[error("TLS with {address} failed")]
     Tls {

@@ -5,7 +5,7 @@ use std::{env, fmt};
 
 use proto_tunnel::{AgentName, JoinCode, Pin, SECRET_LEN, Secret};
 
-use crate::Error;
+use crate::{Certificate, Error, pin};
 
 const FILE: &str = "identity";
 /// A full file has about a kilobyte.
@@ -21,6 +21,8 @@ pub(crate) struct Identity {
     pub(crate) pin: Pin,
     /// Present until the gateway has welcomed this agent once.
     pub(crate) join_secret: Option<Secret>,
+    /// What it shows to a gateway that asks; not kept in the file.
+    pub(crate) certificate: Option<Certificate>,
     /// Hash of the code that made this identity, to know it again.
     code: [u8; 32],
 }
@@ -90,6 +92,13 @@ impl Identity {
         self.addresses.insert(0, address.to_owned());
     }
 
+    /// Shows a certificate from now on, once it is known to be one.
+    pub(crate) fn show(&mut self, certificate: &Certificate) -> Result<(), Error> {
+        pin::client_config(self.pin, Some(certificate))?;
+        self.certificate = Some(certificate.clone());
+        Ok(())
+    }
+
     fn join(code: &JoinCode) -> Result<Self, Error> {
         let mut token = [0; SECRET_LEN];
         getrandom::fill(&mut token).map_err(Error::Random)?;
@@ -99,6 +108,7 @@ impl Identity {
             addresses: code.addresses.clone(),
             pin: code.pin,
             join_secret: Some(code.secret.clone()),
+            certificate: None,
             code: hash(code),
         })
     }
@@ -192,6 +202,7 @@ fn parse(text: &str) -> Option<Identity> {
         addresses,
         pin,
         join_secret,
+        certificate: None,
         code: code?,
     })
 }

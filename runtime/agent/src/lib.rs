@@ -17,6 +17,7 @@
 
 mod allow;
 mod backoff;
+mod certificate;
 mod connect;
 mod error;
 mod follow;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 pub use allow::{AllowList, Allowed, DatagramRule, ParseAllowedError};
+pub use certificate::Certificate;
 use connect::{Connected, Socket};
 pub use error::Error;
 use identity::Identity;
@@ -69,6 +71,8 @@ pub struct AgentConfig {
     pub join: Option<JoinCode>,
     /// The gateway's `host:port` where it is known better than when the agent joined; tried first.
     pub gateway: Option<String>,
+    /// For gateways that ask for one.
+    pub certificate: Option<Certificate>,
     /// What may carry its session.
     pub transport: Transport,
     /// What it may dial.
@@ -109,6 +113,7 @@ impl AgentConfig {
             state_dir: state_dir.into(),
             join: None,
             gateway: None,
+            certificate: None,
             transport: Transport::default(),
             allow: AllowList::default(),
             dialer: Arc::new(Direct),
@@ -147,11 +152,14 @@ impl Agent {
     /// Loads the identity, or makes one from the join code and stores it.
     ///
     /// # Errors
-    /// When there is neither, or the state folder cannot be used.
+    /// When there is neither, or the state folder or the certificate cannot be used.
     pub fn new(config: AgentConfig) -> Result<Self, Error> {
         let mut identity = Identity::load_or_join(&config.state_dir, config.join.as_ref())?;
         if let Some(gateway) = &config.gateway {
             identity.prefer(gateway);
+        }
+        if let Some(certificate) = &config.certificate {
+            identity.show(certificate)?;
         }
         Ok(Self {
             config,

@@ -1,7 +1,7 @@
 //! TLS that trusts one key and nothing else.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use proto_tunnel::Pin;
 use rustls::client::Resumption;
@@ -16,6 +16,8 @@ use rustls::{
     SupportedCipherSuite,
 };
 
+use crate::{Certificate, Error};
+
 /// The key shown is another one.
 #[derive(Debug)]
 pub(crate) struct OtherKey;
@@ -28,8 +30,12 @@ impl fmt::Display for OtherKey {
 
 impl std::error::Error for OtherKey {}
 
-/// TLS 1.3, the pinned key, no names, no dates: a camera's clock may say 1970.
-pub(crate) fn client_config(pin: Pin) -> Result<ClientConfig, rustls::Error> {
+/// TLS 1.3, the pinned key, no names, no dates: a camera's clock may say 1970. With the agent's own certificate, if it
+/// has one.
+pub(crate) fn client_config(
+    pin: Pin,
+    certificate: Option<&Certificate>,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(CryptoProvider {
         cipher_suites: ciphers().to_vec(),
         ..rustls::crypto::ring::default_provider()
@@ -38,10 +44,21 @@ pub(crate) fn client_config(pin: Pin) -> Result<ClientConfig, rustls::Error> {
         pin,
         algorithms: provider.signature_verification_algorithms,
     });
-    let mut config = builder(provider)?
+    let config = builder(provider).map_err(|error| Error::Tls {
+        address: "the gateway".to_owned(),
+        source: io::Error::other(error),
+    })?;
+    let config = config
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(certificate) => {
+            let (chain, key) = certificate.read()?;
+            let config = config.with_client_auth_cert(chain, key);
+            config.map_err(|error| certificate.refused(&error))?
+        }
+    };
     // One long connection: tickets would only cost memory.
     config.resumption = Resumption::disabled();
     Ok(config)

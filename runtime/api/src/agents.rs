@@ -105,6 +105,9 @@ pub(crate) async fn door(
     tokio::spawn(async move {
         let session = async {
             match granted.websocket::<TlsSocket>().await {
+                Ok(socket) if peer.lacks_certificate => {
+                    agents.turn_away(Box::new(socket), peer.address).await;
+                }
                 Ok(socket) => agents.accept(Box::new(socket), peer.address).await,
                 Err(error) => tracing::debug!(peer = %peer.address, %error, "no WebSocket came"),
             }

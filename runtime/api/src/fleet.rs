@@ -20,6 +20,9 @@ pub trait Agents: Send + Sync {
     /// Talks with a peer that says it is an agent until it leaves.
     fn accept(&self, transport: Box<dyn Transport>, peer: SocketAddr) -> BoxFuture<'static, ()>;
 
+    /// Tells a peer that says it is an agent, and has not shown the certificate that agents must have, so.
+    fn turn_away(&self, transport: Box<dyn Transport>, peer: SocketAddr) -> BoxFuture<'static, ()>;
+
     /// Has an agent start anew; resolves when it is back.
     fn restart(&self, agent: String) -> BoxFuture<'static, Result<Returned, CommandError>>;
 
@@ -70,6 +73,13 @@ impl Agents for Fleet {
         Box::pin(async move {
             // It reports its ends by itself.
             let _ = gateway.accept(transport, peer).await;
+        })
+    }
+
+    fn turn_away(&self, transport: Box<dyn Transport>, peer: SocketAddr) -> BoxFuture<'static, ()> {
+        let gateway = self.gateway.clone();
+        Box::pin(async move {
+            let _ = gateway.turn_away(transport, peer).await;
         })
     }
 

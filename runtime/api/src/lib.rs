@@ -29,7 +29,7 @@ mod viewing;
 pub use devices::{BatteryStatus, Controls, DeviceEvent, DeviceStatus, Refusal, Reply, Sound};
 pub use fleet::{Agents, Fleet};
 pub use listener::{
-    HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, serve,
+    HEAD_TIMEOUT, Limits, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, Peer, STALL_TIMEOUT, Tls, serve,
     serve_with,
 };
 pub use routes::router;

@@ -15,15 +15,16 @@ use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use link::ReadAhead;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service;
+use tunnel::AgentsTls;
 
 use crate::AppState;
 use crate::patience::Patience;
@@ -54,6 +55,9 @@ const MAX_HANDSHAKES: usize = 128;
 /// How long a handshake may keep its turn; a slow peer goes on without.
 const TURN: Duration = Duration::from_millis(250);
 
+/// How long a peer whose handshake failed may take to hang up.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// How long running requests may go on once the program was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -70,6 +74,9 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Whether the connection is encrypted.
     pub is_tls: bool,
+    /// Whether agents have to show a certificate here, and this connection has shown none that holds. Set for all that
+    /// did not go through [`Tls::agents`], whatever they say they are.
+    pub lacks_certificate: bool,
     /// Cancelled when the listener stops; long answers end then.
     pub shutdown: CancellationToken,
     /// Whether the answer may take the socket over; see [`Takeover`].
@@ -107,6 +114,24 @@ impl Default for Limits {
     }
 }
 
+/// Encryption of one listener.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// For all but agents; for them, too, if they need no certificate.
+    pub everyone: Arc<rustls::ServerConfig>,
+    /// For agents that have to show a certificate. Nobody else is asked for one: browsers would bother people with it.
+    pub agents: Option<AgentsTls>,
+}
+
+impl From<Arc<rustls::ServerConfig>> for Tls {
+    fn from(everyone: Arc<rustls::ServerConfig>) -> Self {
+        Self {
+            everyone,
+            agents: None,
+        }
+    }
+}
+
 /// Serves dashboard, API and agents on `listener` until `shutdown` is cancelled.
 ///
 /// Plain HTTP and TLS come in on the same port. Returns after the running requests have ended, or
@@ -114,7 +139,7 @@ impl Default for Limits {
 pub async fn serve(
     listener: TcpListener,
     state: AppState,
-    tls: Arc<rustls::ServerConfig>,
+    tls: impl Into<Tls>,
     shutdown: CancellationToken,
 ) {
     serve_with(listener, state, tls, shutdown, Limits::default()).await;
@@ -124,13 +149,13 @@ pub async fn serve(
 pub async fn serve_with(
     listener: TcpListener,
     state: AppState,
-    tls: Arc<rustls::ServerConfig>,
+    tls: impl Into<Tls>,
     shutdown: CancellationToken,
     limits: Limits,
 ) {
     let door = Door {
         router: crate::router(state),
-        tls,
+        tls: tls.into(),
         // Children of our own, so that they end with this listener however it ends.
         shutdown: shutdown.child_token(),
         limits,
@@ -184,7 +209,7 @@ fn refuse(stream: TcpStream, address: SocketAddr, limit: usize) {
 #[derive(Clone)]
 struct Door {
     router: Router,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Tls,
     shutdown: CancellationToken,
     limits: Limits,
     /// For TLS handshakes.
@@ -199,8 +224,12 @@ impl Door {
         turn.await.ok()?.ok()
     }
 
-    /// A TLS connection over `stream`.
-    async fn encrypt(&self, stream: TcpStream) -> io::Result<TlsSocket> {
+    /// A TLS connection over `stream`, and whether its peer has shown an agent's certificate.
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> io::Result<(TlsSocket, bool)> {
         let stream = Patience::new(ReadAhead::new(stream), self.limits.stall_timeout);
         // Who says nothing takes no turn: reading a hello costs nothing, answering it does.
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
@@ -211,7 +240,9 @@ impl Door {
             .turn()
             .await
             .ok_or_else(|| slow("had no turn for its TLS handshake"))?;
-        let shaken = hello.into_stream(Arc::clone(&self.tls));
+        let agents = self.tls.agents.as_ref().filter(|_| is_agent(&hello));
+        let config = agents.map_or(&self.tls.everyone, |agents| &agents.config);
+        let shaken = hello.into_stream(Arc::clone(config)).into_fallible();
         let shaken = tokio::time::timeout(self.limits.head_timeout, shaken);
         tokio::pin!(shaken);
         let shaken = match tokio::time::timeout(TURN, &mut shaken).await {
@@ -221,7 +252,16 @@ impl Door {
                 shaken.await
             }
         };
-        shaken.map_err(|_| slow("did not finish the TLS handshake"))?
+        match shaken.map_err(|_| slow("did not finish the TLS handshake"))? {
+            Ok(stream) => Ok((stream, agents.is_some())),
+            Err((error, stream)) => {
+                if let Some(agents) = agents {
+                    complain(agents, address, &error);
+                    let _ = tokio::time::timeout(LAST_WORD, drain(stream)).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn attend(self, stream: TcpStream, address: SocketAddr, place: Arc<Place>) {
@@ -255,12 +295,14 @@ impl Door {
         }
         let stall = self.limits.stall_timeout;
         if first[0] == TLS_HANDSHAKE {
-            let stream = self.encrypt(stream).await?;
-            self.serve(stream, None, address, place).await
+            let (stream, has_certificate) = self.encrypt(stream, address).await?;
+            self.serve(stream, None, has_certificate, address, place)
+                .await
         } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {
             let socket = Arc::new(stream);
             let stream = Patience::new(SharedSocket(Arc::clone(&socket)), stall);
-            self.serve(stream, Some(socket), address, place).await
+            self.serve(stream, Some(socket), false, address, place)
+                .await
         } else {
             let mut stream = Patience::new(stream, stall);
             stream.write_all(NEITHER).await?;
@@ -273,6 +315,7 @@ impl Door {
         self,
         stream: S,
         socket: Option<Arc<TcpStream>>,
+        has_certificate: bool,
         address: SocketAddr,
         place: Arc<Place>,
     ) -> io::Result<()>
@@ -282,6 +325,7 @@ impl Door {
         let peer = Peer {
             address,
             is_tls: socket.is_none(),
+            lacks_certificate: self.tls.agents.is_some() && !has_certificate,
             shutdown: self.shutdown.clone(),
             may_take_over: socket.is_some(),
             _place: Arc::clone(&place),
@@ -332,6 +376,32 @@ impl Door {
         };
         ended.map_err(io::Error::other)
     }
+}
+
+/// Whether a TLS hello says that its sender is an agent with a certificate.
+fn is_agent<S>(hello: &StartHandshake<S>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let names = hello.client_hello().alpn();
+    names.is_some_and(|mut names| names.any(|name| name == tunnel::WEBSOCKET_ALPN))
+}
+
+/// Tells the operator why an agent does not get in.
+fn complain(agents: &AgentsTls, peer: SocketAddr, error: &io::Error) {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    if let Some(fault) = cause.and_then(tunnel::certificate_fault) {
+        let reason = agents.authorities.explain(fault);
+        tracing::warn!(%peer, %error, "agent refused: {reason}");
+    }
+}
+
+/// Reads what a peer has under way, so that the reset for unread bytes does not overtake the alert that tells it why.
+async fn drain<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = stream.take(MAX_HEAD as u64);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// The answer to bytes that begin neither an HTTP request nor a TLS handshake.

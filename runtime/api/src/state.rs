@@ -66,7 +66,7 @@ pub trait Reload: fmt::Debug + Send + Sync {
 pub struct Reloaded {
     /// New ones.
     pub added: Vec<String>,
-    /// Those that were ended and started anew.
+    /// Those that were ended and started anew; `http.agent_ca` if that file has other authorities.
     pub changed: Vec<String>,
     /// Those that were ended.
     pub removed: Vec<String>,

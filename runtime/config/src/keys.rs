@@ -116,6 +116,12 @@ pub(crate) static HTTP: Section = Section {
             default: Some("that of `listen`"),
             about: "Address and port where agents come by QUIC, which is UDP, or `off`. Agents that find it closed come by WebSocket.",
         },
+        Key {
+            name: "agent_ca",
+            kind: Kind::Path,
+            default: Some(""),
+            about: "A PEM file with the certificates of one or more authorities. Agents then have to show a certificate that one of them has signed (`eyelet-agent --certificate FILE --key FILE`), besides their token; browsers are asked for none. The file is read again at a reload. See [security.md](security.md).",
+        },
     ],
 };
 

@@ -78,6 +78,8 @@ pub struct Http {
     pub public: Option<Target>,
     /// Where agents come by QUIC.
     pub quic: Quic,
+    /// Certificates of the authorities that sign agents' certificates; without it agents need none.
+    pub agent_ca: Option<PathBuf>,
 }
 
 /// Where agents come by QUIC.
@@ -299,6 +301,7 @@ impl Default for Config {
                 listen: local(8080),
                 public: None,
                 quic: Quic::Same,
+                agent_ca: None,
             },
             rtsp: Rtsp {
                 listen: local(8554),

@@ -82,10 +82,13 @@ impl Reader {
         });
         let quic = fields.get("quic");
         let quic = quic.and_then(|node| self.value(node, "http.quic", parse_quic));
+        let agent_ca = fields.get("agent_ca");
+        let agent_ca = agent_ca.and_then(|node| self.text(node, "http.agent_ca"));
         Http {
             listen,
             public,
             quic: quic.unwrap_or(default.quic),
+            agent_ca: agent_ca.map(PathBuf::from),
         }
     }
 

@@ -15,6 +15,7 @@
 //! It dials nothing, listens nowhere, and checks nobody's identity.
 #![warn(missing_docs)]
 
+mod certificate;
 mod control;
 mod counters;
 mod datagrams;
@@ -34,6 +35,7 @@ mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use certificate::CertificateFault;
 pub use control::{SessionEnd, converse};
 pub use counters::{Counter, Flow};
 pub use datagrams::DatagramStream;

@@ -34,6 +34,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The certificates of agents' authorities cannot be used.
+    #[error("cannot use {path}, which `http.agent_ca` names: {reason}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The UDP port for agents cannot be had.
     #[error("cannot take agents by QUIC at {listen}")]
     Quic {

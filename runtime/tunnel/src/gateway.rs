@@ -116,6 +116,19 @@ impl Gateway {
         session::run(&self.shared, transport, peer).await
     }
 
+    /// Tells a peer that came without the certificate that [`Identity::demand_certificates`] asks for so. It gets no
+    /// session, and what it says of itself is not looked at.
+    ///
+    /// # Errors
+    /// Always: that it was refused, or did not get so far.
+    pub async fn turn_away(
+        &self,
+        transport: impl Transport,
+        peer: SocketAddr,
+    ) -> Result<(), Error> {
+        session::turn_away(&self.shared, transport, peer).await
+    }
+
     /// Limits what connections through an agent carry together to so many bytes a second, each way. It holds for those that
     /// are opened from now on.
     pub fn limit_agent(&self, agent: &str, rate: u64) {

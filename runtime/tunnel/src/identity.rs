@@ -3,13 +3,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use proto_tunnel::Pin;
+use proto_tunnel::{Pin, WEBSOCKET_ALPN};
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::NoServerSessionStorage;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{AgentsTls, Authorities, Error};
 
 const KEY_FILE: &str = "gateway-key.pem";
 const CERTIFICATE_FILE: &str = "gateway-cert.pem";
@@ -21,6 +22,8 @@ pub struct Identity {
     pin: Pin,
     config: Arc<ServerConfig>,
     quic: Arc<ServerConfig>,
+    /// Set if agents have to show a certificate.
+    agents: Option<AgentsTls>,
     reset_seed: [u8; 32],
 }
 
@@ -80,8 +83,36 @@ impl Identity {
             pin,
             config: Arc::new(config(rustls::ALL_VERSIONS)?),
             quic: Arc::new(config(&[&rustls::version::TLS13])?),
+            agents: None,
             reset_seed: seed.finalize().into(),
         })
+    }
+
+    /// Has agents show a certificate that one of `authorities` has signed, from now on.
+    ///
+    /// # Errors
+    /// [`Error::Authorities`] when TLS will not have it.
+    pub fn demand_certificates(&mut self, authorities: &Authorities) -> Result<(), Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| Error::Authorities {
+                path: authorities.path().to_owned(),
+                reason: error.to_string(),
+            })?;
+        let mut config = config
+            .with_client_cert_verifier(authorities.verifier())
+            .with_cert_resolver(Arc::clone(&self.quic.cert_resolver));
+        // Whoever goes on with an earlier connection's secrets is not asked again for a certificate.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        self.quic = Arc::new(config.clone());
+        config.alpn_protocols = vec![WEBSOCKET_ALPN.to_vec()];
+        self.agents = Some(AgentsTls {
+            config: Arc::new(config),
+            authorities: authorities.clone(),
+        });
+        Ok(())
     }
 
     /// SHA-256 of the public key, for join codes.
@@ -94,6 +125,12 @@ impl Identity {
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// What those go through who say on that port that they are agents, if agents have to show a certificate.
+    #[must_use]
+    pub fn agents_tls(&self) -> Option<AgentsTls> {
+        self.agents.clone()
     }
 
     /// TLS 1.3 with this certificate, for QUIC.

@@ -15,6 +15,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod authorities;
 mod command;
 mod dial;
 mod doors;
@@ -31,15 +32,16 @@ mod saved;
 mod session;
 mod status;
 
+pub use authorities::{AgentsTls, Authorities, certificate_fault};
 pub use command::{CommandError, LogLine, Returned};
 pub use dialer::Target;
 pub use error::Error;
 pub use forward::{BoundForward, Forward, MAX_FORWARD_CONNECTIONS, Passage};
 pub use gateway::{Gateway, GatewayConfig};
 pub use identity::Identity;
-pub use link::TransportKind;
+pub use link::{CertificateFault, TransportKind};
 pub use local::{LocalDialer, LocalDoor};
-pub use proto_tunnel::{CameraReport, DEFAULT_WINDOW, Report};
+pub use proto_tunnel::{CameraReport, DEFAULT_WINDOW, Report, WEBSOCKET_ALPN};
 pub use quic::QuicDoor;
 pub use saved::{ForwardError, SavedForwards};
 pub use status::{AgentStatus, ForwardStatus};

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::{Error, Gateway, Identity, session};
+use crate::{Authorities, Error, Gateway, Identity, session};
 
 /// So many unproven agents may come without a proof of where they are. Beyond it each has to call again with a token
 /// that was sent there: whoever makes addresses up fills these places and no more. Fewer than an address has places, so
@@ -20,6 +20,8 @@ const MAX_UNPROVEN_PLACES: usize = 16;
 pub struct QuicDoor {
     listener: QuicListener,
     gateway: Gateway,
+    /// Whose certificates callers have to show, if any.
+    authorities: Option<Authorities>,
 }
 
 impl QuicDoor {
@@ -47,6 +49,7 @@ impl QuicDoor {
         Ok(Self {
             listener,
             gateway: gateway.clone(),
+            authorities: identity.agents_tls().map(|tls| tls.authorities),
         })
     }
 
@@ -82,9 +85,10 @@ impl QuicDoor {
         match shared.doors.try_enter(peer) {
             Some(pending) => {
                 let shared = std::sync::Arc::clone(shared);
+                let authorities = self.authorities.clone();
                 sessions.spawn(async move {
                     // It reports its ends by itself.
-                    let _ = session::run_quic(&shared, arrival, pending).await;
+                    let _ = session::run_quic(&shared, arrival, pending, authorities).await;
                 });
             }
             None => {

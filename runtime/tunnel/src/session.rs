@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use link::quic::Arrival;
 use link::{
-    Line, LineState, Mux, MuxConfig, SessionEnd, Transport, converse, read_message, write_message,
+    CertificateFault, Line, LineState, Mux, MuxConfig, SessionEnd, Transport, converse,
+    read_message, write_message,
 };
 use proto_tunnel::{
     Bye, ByeReason, Hello, Message, OLDEST_VERSION, Refusal, Refused, SECRET_LEN, Secret, VERSION,
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 use crate::doors::Pending;
 use crate::gateway::Shared;
 use crate::registry::Session;
-use crate::{Error, command};
+use crate::{Authorities, Error, command};
 
 /// How long a goodbye that is already here may take to be read.
 const END_TOLD: Duration = Duration::from_millis(100);
@@ -57,10 +58,21 @@ pub(crate) async fn run_quic(
     shared: &Arc<Shared>,
     arrival: Arrival,
     pending: Pending,
+    authorities: Option<Authorities>,
 ) -> Result<(), Error> {
     let peer = arrival.peer();
     let greeted = async {
-        let connection = arrival.accept().await?;
+        let connection = arrival.accept().await.map_err(|error| {
+            let alert = link::quic::alert_sent(&error);
+            let fault = alert.and_then(CertificateFault::of_alert);
+            match (fault, &authorities) {
+                (Some(fault), Some(authorities)) => Error::Refused {
+                    peer,
+                    reason: authorities.explain(fault),
+                },
+                _ => error.into(),
+            }
+        })?;
         let mut greeting = connection.accept_greeting().await?;
         let (hello, place) = greet(shared, &mut greeting, peer, Way::Quic).await?;
         Ok((connection, greeting, hello, place))
@@ -73,6 +85,34 @@ pub(crate) async fn run_quic(
     // Dropping it would take back a welcome that is still on its way.
     let _greeting = greeting;
     begin(shared, mux, hello, ticket, peer, pending).await
+}
+
+/// Says why there is no session for a peer that should have shown a certificate, and did not.
+pub(crate) async fn turn_away<T: Transport>(
+    shared: &Arc<Shared>,
+    mut transport: T,
+    peer: SocketAddr,
+) -> Result<(), Error> {
+    let deadline = shared.config.auth_timeout;
+    let Ok(Some(_pending)) = timeout(deadline, shared.doors.enter(peer)).await else {
+        let reason = "too many peers wait at the agents' door".to_owned();
+        return Err(Error::Refused { peer, reason });
+    };
+    let told = async {
+        // An agent hears nothing before it has said hello.
+        read_message(&mut transport).await?;
+        let refused = Refused {
+            reason: Refusal::Unauthorized,
+            text: "this gateway takes agents with a certificate of its operator's authority only: start the agent with --certificate FILE --key FILE".to_owned(),
+        };
+        write_message(&mut transport, &Message::Refused(refused)).await?;
+        let _ = transport.shutdown().await;
+        Err::<(), _>(Error::Refused {
+            peer,
+            reason: "it has shown no certificate, and `http.agent_ca` asks for one: start it with --certificate FILE --key FILE (an agent from before there was that option has to be replaced)".to_owned(),
+        })
+    };
+    in_time(shared, peer, told).await
 }
 
 /// Waits for the end of a greeting, but not for ever.

@@ -21,14 +21,13 @@ pub(crate) enum Field {
     Mode,
     Encryption,
     Verify,
+    Certificate,
     Ignored(&'static str),
 }
 
 const FOR_BUILDERS: Field = Field::Ignored("it described the machine to the builder");
 const DIALING: Field = Field::Ignored("the agent redials by itself, for ever, within seconds");
-const CERTIFICATES: Field = Field::Ignored(
-    "both sides know each other's keys from the join code, no certificate is needed",
-);
+const ROOT: Field = Field::Ignored("the gateway is known by its key, which the join code names");
 
 /// Section, its keys of one meaning, the meaning.
 pub(crate) const KEYS: &[(&str, &[&str], Field)] = &[
@@ -72,7 +71,8 @@ pub(crate) const KEYS: &[(&str, &[&str], Field)] = &[
         Field::Ignored("the newest lines are kept in memory, and flash lasts longer"),
     ),
     ("agent", &["connection_mode", "mode"], Field::Mode),
-    ("agent", &["ssl_cert_file", "ssl_root_cert"], CERTIFICATES),
+    ("agent", &["ssl_cert_file"], Field::Certificate),
+    ("agent", &["ssl_root_cert"], ROOT),
     ("tunnel", &["enabled"], Field::TunnelEnabled),
     ("tunnel", &["server_url"], Field::ServerUrl),
     ("tunnel", &["server_token"], Field::Token),
@@ -106,11 +106,8 @@ pub(crate) const KEYS: &[(&str, &[&str], Field)] = &[
     ),
     ("security", &["encryption_enabled"], Field::Encryption),
     ("security", &["ssl_verify"], Field::Verify),
-    (
-        "security",
-        &["ssl_cert_file", "ssl_root_cert"],
-        CERTIFICATES,
-    ),
+    ("security", &["ssl_cert_file"], Field::Certificate),
+    ("security", &["ssl_root_cert"], ROOT),
     (
         "security",
         &["secret_token", "allowed_origins"],

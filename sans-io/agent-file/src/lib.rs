@@ -116,6 +116,8 @@ pub struct AgentFile {
     pub tunnel_enabled: Option<bool>,
     /// The port on the gateway.
     pub tunnel_port: Option<u16>,
+    /// A file with the agent's certificate and its key.
+    pub certificate: Option<String>,
     /// What becomes of the keys that are not simply obeyed, in the file's order.
     pub notes: Vec<Note>,
 }
@@ -254,6 +256,7 @@ impl AgentFile {
             Field::LogLevel => once(&mut self.log_level, text(value)?),
             Field::Heartbeat => once(&mut self.heartbeat_interval, seconds(&value)?),
             Field::TunnelEnabled => once(&mut self.tunnel_enabled, truth(&value)?),
+            Field::Certificate => once(&mut self.certificate, text(value)?),
             Field::TunnelPort => once(&mut self.tunnel_port, port(&value)?),
             Field::Mode => match text(value)?.as_str() {
                 "tunnel" => Ok(()),

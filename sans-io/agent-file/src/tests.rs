@@ -94,6 +94,12 @@ fn the_documents_dialects_are_understood() {
     assert!(file.notes.is_empty());
 
     let file = parse(
+        r#"{ "agent": { "ssl_cert_file": "/etc/agent.pem", "ssl_root_cert": "/etc/ca.pem" } }"#,
+    );
+    assert_eq!(file.certificate.as_deref(), Some("/etc/agent.pem"));
+    assert_eq!(file.notes[0].key, "agent.ssl_root_cert");
+
+    let file = parse(
         r#"{ "camera": { "codec": "H.265", "storage": {} },
              "network": { "max_retries": 5 },
              "security": { "encryption_enabled": false, "ssl_verify": false },

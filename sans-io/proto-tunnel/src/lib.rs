@@ -64,6 +64,10 @@ pub const VERSION: u16 = 2;
 /// Oldest version that is still understood: sessions resume since version 2.
 pub const OLDEST_VERSION: u16 = 2;
 
+/// What an agent that has a certificate names in its TLS hello (ALPN) before a WebSocket, so that the gateway can ask
+/// for it: browsers on the same port are asked for none.
+pub const WEBSOCKET_ALPN: &[u8] = b"eyelet-agent-websocket";
+
 /// Most streams that a gateway keeps open through one agent: a router's agent with a dozen cameras, and a few viewers
 /// each on main and sub stream. An agent's streams read little but RTSP commands, so their number costs it little memory.
 pub const MAX_STREAMS: usize = 128;

@@ -78,6 +78,14 @@ impl Agents for OneAgent {
         }]
     }
 
+    fn turn_away(
+        &self,
+        transport: Box<dyn link::Transport>,
+        _peer: SocketAddr,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move { drop(transport) })
+    }
+
     fn accept(
         &self,
         mut transport: Box<dyn link::Transport>,

@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use proto_tunnel::ResumeConfig;
-use quinn::{Connection, Endpoint};
+use quinn::{Connection, ConnectionError, Endpoint, TransportErrorCode};
 
 use super::allowance::Allowance;
 use super::dialer::socket;
@@ -45,6 +45,13 @@ impl QuicConnection {
         Ok(QuicStream::new(send, recv, None))
     }
 
+    /// The TLS alert that the far end has ended it with, if it was one: an end that dials has its handshake behind it
+    /// before the gateway has looked at its certificate.
+    #[must_use]
+    pub fn alert_received(&self) -> Option<u8> {
+        received(&self.connection.close_reason()?)
+    }
+
     /// The far end's address at the moment.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
@@ -60,8 +67,40 @@ impl Caller {
     }
 }
 
-impl From<quinn::ConnectionError> for Error {
-    fn from(error: quinn::ConnectionError) -> Self {
+/// The TLS alert that this end has ended a handshake with, if that is why it failed.
+#[must_use]
+pub fn alert_sent(error: &Error) -> Option<u8> {
+    match reason(error)? {
+        ConnectionError::TransportError(error) => alert(error.code),
+        _ => None,
+    }
+}
+
+/// The TLS alert that the far end has ended a handshake with, if that is why it failed.
+#[must_use]
+pub fn alert_received(error: &Error) -> Option<u8> {
+    received(reason(error)?)
+}
+
+fn reason(error: &Error) -> Option<&ConnectionError> {
+    let Error::Io(error) = error else { return None };
+    error.get_ref()?.downcast_ref()
+}
+
+fn received(error: &ConnectionError) -> Option<u8> {
+    match error {
+        ConnectionError::ConnectionClosed(close) => alert(close.error_code),
+        _ => None,
+    }
+}
+
+/// RFC 9001 section 4.8: 0x100 and the alert.
+fn alert(code: TransportErrorCode) -> Option<u8> {
+    u8::try_from(u64::from(code).checked_sub(0x100)?).ok()
+}
+
+impl From<ConnectionError> for Error {
+    fn from(error: ConnectionError) -> Self {
         Self::Io(io::Error::new(io::ErrorKind::ConnectionAborted, error))
     }
 }

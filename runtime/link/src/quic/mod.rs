@@ -16,7 +16,7 @@ mod pulse;
 mod settings;
 mod stream;
 
-pub use connection::QuicConnection;
+pub use connection::{QuicConnection, alert_received, alert_sent};
 pub use dialer::QuicDialer;
 pub use listener::{Arrival, MAX_ARRIVALS, QuicListener};
 pub(crate) use mux::QuicMux;
