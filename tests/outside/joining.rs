@@ -122,39 +122,3 @@ fn a_code_with_a_typing_error_is_told_as_such() {
     let status = agent.process.wait(Duration::from_secs(10));
     assert_eq!(status.code(), Some(2), "{}", agent.process.text());
 }
-
-/// Sessions after which the agent's memory is looked at first: by then every table and buffer has had its turn.
-const SETTLED: u64 = 8;
-
-/// The agent is asked to begin anew as often as `EYELET_RECONNECTS` says; each time is a login of its own, and takes a
-/// second because the agent does not hurry.
-#[test]
-fn an_agent_that_begins_anew_again_and_again_grows_by_nothing() {
-    let count = std::env::var("EYELET_RECONNECTS").map_or(25, |text| text.parse().unwrap());
-    let gateway = Gateway::start("");
-    let code = gateway.add_agent("shed");
-    let agent = Agent::join(&Host::here(), &code, &[]);
-    gateway.wait_for_agent("shed");
-    let pid = agent.process.pid();
-    let files = || {
-        let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
-        open.unwrap().count()
-    };
-    let mut settled = None;
-    for time in 1..=count {
-        let answer = gateway.change("POST", "/api/v1/agents/shed/reconnect", "");
-        assert_eq!(answer.status, 200, "time {time}: {}", answer.text());
-        if time == SETTLED {
-            settled = Some((agent.process.memory(), files()));
-        }
-    }
-    let (memory, open) = settled.unwrap();
-    let (later, still_open) = (agent.process.memory(), files());
-    eprintln!("{memory} bytes after {SETTLED} sessions, {later} after {count}");
-    assert!(
-        later < memory + (512 << 10),
-        "{memory} bytes grew to {later}"
-    );
-    assert!(still_open <= open + 1, "{open} files grew to {still_open}");
-    assert_eq!(gateway.agent("shed").unwrap()["connected"], true);
-}

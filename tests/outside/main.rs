@@ -26,6 +26,7 @@ mod parts;
 mod passthrough;
 mod pixels;
 mod quic;
+mod reconnects;
 mod reload;
 mod reolink;
 mod reolink_agent;

@@ -249,12 +249,18 @@ impl Found {
 
     pub(super) fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
-        if self.per_agent >= MAX_PER_AGENT {
-            missed.push(format!(
-                "{:.1} kB for each agent, below {:.0} kB",
-                self.per_agent / 1e3,
-                MAX_PER_AGENT / 1e3
-            ));
+        for (bytes, when) in [
+            (self.per_agent, "when they are idle"),
+            (self.per_agent_after_cut, "after the cut"),
+            (self.per_agent_after, "after the restart"),
+        ] {
+            if bytes >= MAX_PER_AGENT {
+                missed.push(format!(
+                    "{:.1} kB for each agent {when}, below {:.0} kB",
+                    bytes / 1e3,
+                    MAX_PER_AGENT / 1e3
+                ));
+            }
         }
         for (seconds, what) in [(self.resume, "cut"), (self.storm, "restart")] {
             if seconds >= MAX_STORM {
