@@ -1,10 +1,5 @@
-use std::pin::Pin;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
-use std::{fmt, io};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(target_has_atomic = "64")]
 type Cell = std::sync::atomic::AtomicU64;
@@ -51,53 +46,4 @@ pub struct Flow {
     pub received: Counter,
     /// Bytes that went out.
     pub sent: Counter,
-}
-
-/// Counts what passes through a byte stream.
-pub(crate) struct Counted<T> {
-    inner: T,
-    flow: Arc<Flow>,
-}
-
-impl<T> Counted<T> {
-    pub(crate) fn new(inner: T, flow: Arc<Flow>) -> Self {
-        Self { inner, flow }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
-        this.flow.received.add((buf.filled().len() - before) as u64);
-        polled
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
-        if let Poll::Ready(Ok(n)) = &polled {
-            this.flow.sent.add(*n as u64);
-        }
-        polled
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
-    }
 }

@@ -10,10 +10,9 @@ use proto_tunnel::ResumeStats;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use crate::mux::LineMux;
+use crate::mux::{LineMux, LineStream};
 #[cfg(feature = "quic")]
 use crate::quic::{QuicConnection, QuicMux, QuicStream};
-use crate::stream::LineStream;
 use crate::{Error, Flow, Line, LineHandle, LineState, MuxConfig, TransportKind};
 
 /// Many streams between two ends. It ends with what carries it, by [`Mux::close`], or when dropped; then every stream
@@ -75,7 +74,7 @@ impl Mux {
     /// [`Error::TooManyStreams`] at the cap, [`Error::Closed`] or [`Error::Mux`] after the end.
     pub async fn open(&self) -> Result<Stream, Error> {
         match &self.0 {
-            Way::Line(mux) => mux.open().await.map(Stream::from),
+            Way::Line(mux) => mux.open().map(Stream::from),
             #[cfg(feature = "quic")]
             Way::Quic(mux) => mux.open().await.map(Stream::from),
         }

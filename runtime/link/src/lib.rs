@@ -29,7 +29,6 @@ mod pipe;
 #[cfg(feature = "quic")]
 pub mod quic;
 mod read_ahead;
-mod stream;
 mod upgrade;
 mod websocket;
 

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use std::{fmt, io};
 
-use proto_tunnel::{Endpoint, MAX_FRAME_PAYLOAD, ResumeConfig, ResumeStats, Verdict};
+use proto_tunnel::{
+    Endpoint, MAX_FRAME_PAYLOAD, ResumeConfig, ResumeStats, Room, STREAM_HEADER, Verdict,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -24,6 +26,9 @@ const PIECE: usize = 4 << 10;
 const NEAR: Duration = Duration::from_millis(5);
 /// What is under way to it at most; 1 Gbit/s over 5 ms.
 const NEAR_WINDOW: usize = 640 << 10;
+
+/// Room that is left to resets, ends and credits when streams' bytes fill the window.
+const RESERVE: usize = 64 * STREAM_HEADER;
 
 /// What a [`Line`] runs over at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +56,17 @@ pub struct Line {
 pub struct LineHandle {
     inner: Arc<Mutex<Inner>>,
     state: watch::Sender<LineState>,
-    pace: Arc<Pace>,
 }
 
-struct Inner {
+/// The pipe and what it runs over.
+pub(crate) struct Inner {
     pipe: Endpoint,
     transport: Option<Box<dyn Transport>>,
     attached: u64,
     needs_flush: bool,
     /// The transport took no more when it was asked last.
     is_blocked: bool,
-    pace: Arc<Pace>,
+    pace: Pace,
     ended: Option<String>,
     waker: Option<Waker>,
     state: watch::Sender<LineState>,
@@ -89,14 +94,13 @@ impl Line {
     pub fn new(config: ResumeConfig) -> (Self, LineHandle) {
         let now = Instant::now();
         let state = watch::Sender::new(LineState::Detached);
-        let pace = Arc::new(Pace::default());
         let inner = Inner {
             pipe: Endpoint::new(config, now.into_std()),
             transport: None,
             attached: 0,
             needs_flush: false,
             is_blocked: false,
-            pace: Arc::clone(&pace),
+            pace: Pace::default(),
             ended: None,
             waker: None,
             state: state.clone(),
@@ -105,7 +109,6 @@ impl Line {
         let handle = LineHandle {
             inner: Arc::new(Mutex::new(inner)),
             state,
-            pace,
         };
         let line = Self {
             handle: handle.clone(),
@@ -116,7 +119,7 @@ impl Line {
 }
 
 impl LineHandle {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -216,12 +219,12 @@ impl LineHandle {
         self.inner().pipe.stats()
     }
 
-    /// How much may go in one piece.
-    pub(crate) fn pace(&self) -> &Arc<Pace> {
-        &self.pace
+    /// The shortest round trip on the present transport.
+    pub(crate) fn least_round_trip(&self) -> Option<Duration> {
+        self.inner().pipe.least_round_trip()
     }
 
-    /// Hands everything written so far to the system: see [`Line`]'s `poll_flush`.
+    /// Hands everything written so far to the system.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) {
         self.inner().flush(cx);
     }
@@ -345,6 +348,42 @@ impl Inner {
             room
         };
         room.min(most.saturating_sub(self.pipe.unsent()))
+    }
+
+    /// The same for streams.
+    pub(crate) fn stream_room(&self) -> Room {
+        let quiet = self.pipe.room().saturating_sub(RESERVE);
+        Room {
+            busy: self.room().min(quiet),
+            quiet,
+            piece: self.pace.piece(),
+            acknowledged: self.pipe.acknowledged(),
+            written: self.pipe.written(),
+        }
+    }
+
+    /// Whether a frame without payload finds room.
+    pub(crate) fn has_room_for_due(&self) -> bool {
+        self.pipe.room() >= STREAM_HEADER
+    }
+
+    /// Takes bytes for which there is room, see [`Self::stream_room`].
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.pipe.write(bytes);
+    }
+
+    /// Sees to it that what was put leaves: now if it is much, otherwise with what others put until the driver has its
+    /// turn.
+    pub(crate) fn hurry(&mut self) {
+        let Some(waker) = self.waker.clone() else {
+            // The driver has been woken already.
+            return;
+        };
+        if self.pipe.unsent() < MAX_FRAME_PAYLOAD {
+            waker.wake();
+        } else if !self.is_blocked {
+            self.transmit(&mut Context::from_waker(&waker));
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
@@ -498,9 +537,9 @@ impl AsyncWrite for Line {
         Poll::Pending
     }
 
-    /// Ready at once: the multiplexer asks after every frame, and one write of many frames is cheaper. Whoever drives
-    /// it flushes when it has nothing more to do.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready at once: nobody waits for the far end.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.handle.inner().flush(cx);
         Poll::Ready(Ok(()))
     }
 

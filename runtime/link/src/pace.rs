@@ -3,10 +3,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use proto_tunnel::MAX_FRAME_PAYLOAD;
 use tokio::time::Instant;
 
-/// Largest piece: one multiplexer frame of a quick line.
-pub(crate) const MAX_PIECE: usize = 32 << 10;
+/// Largest piece: a frame of a quick line.
+const MAX_PIECE: usize = MAX_FRAME_PAYLOAD;
 /// Smallest one: below, headers cost too much.
 const MIN_PIECE: usize = 4 << 10;
 /// What it begins with: a line that is not known yet may be slow.

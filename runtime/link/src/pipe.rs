@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Flow, LineState};
 
-/// Most bytes copied at once in each direction: one multiplexer frame.
-const MAX_BUFFER: usize = crate::mux::SPLIT;
+/// Most bytes copied at once in each direction: one frame of a stream.
+const MAX_BUFFER: usize = proto_tunnel::MAX_STREAM_PAYLOAD;
 /// What it begins with: most directions carry RTSP commands, and small cameras have little memory.
 const FIRST_BUFFER: usize = 4 << 10;
 /// By how much it grows each time that it was filled.

@@ -14,7 +14,6 @@ const NOISY: [&str; 8] = [
     "rustls",
     "tokio_rustls",
     "tungstenite",
-    "yamux",
     "retina",
     "tower",
 ];

@@ -6,14 +6,14 @@
 //!    before, so a stranger costs the gateway one message of memory.
 //! 2. From then on both sides speak the resumable pipe ([`Endpoint`]): numbered bytes, signs of life. When the
 //!    connection breaks, the agent dials again and says the session's ticket in its hello; if the gateway still has
-//!    the session, both go on at the byte where the other got to. Inside the pipe both sides multiplex. The agent opens
-//!    the first stream, the *control stream*, with [`Message::Opened`]. A side that ends the session on purpose says [`Bye`] there first.
+//!    the session, both go on at the byte where the other got to. Inside the pipe both sides have many streams
+//!    ([`Streams`]). The agent opens the first one, the *control stream*, with [`Message::Opened`]. A side that ends the session on purpose says [`Bye`] there first.
 //! 3. For each connection to a camera the gateway opens a stream and says [`Open`]. After [`Message::Opened`]
 //!    the stream carries the camera's bytes and nothing else; [`OpenFailed`] ends it. In place of [`Open`] an
 //!    [`OpenDatagrams`] may stand: then the stream carries datagrams of one UDP socket ([`put_datagram`]). Or a
 //!    [`Command`], which concerns the agent itself.
 //!
-//! Who multiplexes the streams, encrypts them and checks the gateway's key is none of this crate's business.
+//! Who encrypts them and checks the gateway's key is none of this crate's business.
 //!
 //! ```
 //! use proto_tunnel::{AgentName, JoinCode, Secret};
@@ -39,6 +39,7 @@ mod message;
 mod name;
 mod resume;
 mod secret;
+mod streams;
 mod wire;
 
 pub use command::{CameraReport, Command, MAX_LOG, MAX_MODEL, MAX_PATH, MAX_QUALITY, Report};
@@ -57,12 +58,16 @@ pub use resume::{
     ResumeStats, Verdict,
 };
 pub use secret::{SECRET_LEN, Secret};
+pub use streams::{
+    Chunk, Event, FIRST_CREDIT, MAX_STREAM_PAYLOAD, Read, Room, STREAM_HEADER, Side, Streams,
+    StreamsConfig, Wanted, Write,
+};
 
 /// Version of the protocol spoken by this crate. A gateway refuses an agent that is newer than itself in
 /// a way it cannot know; fields appended to a message are no new version, as unknown tails are skipped.
-pub const VERSION: u16 = 2;
-/// Oldest version that is still understood: sessions resume since version 2.
-pub const OLDEST_VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// Oldest version that is still understood: streams have frames of their own since version 3.
+pub const OLDEST_VERSION: u16 = 3;
 
 /// What an agent that has a certificate names in its TLS hello (ALPN) before a WebSocket, so that the gateway can ask
 /// for it: browsers on the same port are asked for none.

@@ -418,6 +418,18 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Position up to which the peer's reader has taken what was written.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.base
+    }
+
+    /// Position of the next byte to be written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.end()
+    }
+
     /// Bytes that were written and not acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Flow;
-use crate::stream::reset;
+use crate::mux::reset;
 
 /// Says that this end is not interested any more.
 const DROPPED: VarInt = VarInt::from_u32(1);
