@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 pub const LOG_VARIABLE: &str = "EYELET_LOG";
 
 /// Crates of others that say too much of no use to an operator.
-const NOISY: [&str; 8] = [
+const NOISY: [&str; 7] = [
     "hyper",
     "hyper_util",
     "rustls",
