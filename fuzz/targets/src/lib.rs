@@ -66,4 +66,5 @@ pub const TARGETS: &[Target] = &[
     ("tunnel_join", tunnel::tunnel_join),
     ("tunnel_message", tunnel::tunnel_message),
     ("tunnel_pipe", tunnel::tunnel_pipe),
+    ("tunnel_streams", tunnel::tunnel_streams),
 ];

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use proto_tunnel::{
-    Beat, DatagramDecoder, Endpoint, HEADER_LEN, Heartbeat, HeartbeatConfig, JoinCode, MAX_MESSAGE,
-    MAX_WINDOW, Message, MessageDecoder, ResumeConfig, put_datagram,
+    Beat, DatagramDecoder, Endpoint, FIRST_CREDIT, HEADER_LEN, Heartbeat, HeartbeatConfig,
+    JoinCode, MAX_MESSAGE, MAX_WINDOW, Message, MessageDecoder, Read, ResumeConfig, Room,
+    STREAM_HEADER, Side, Streams, StreamsConfig, Wanted, Write, put_datagram,
 };
 
 /// Any text is a join code that prints itself again, or is refused.
@@ -162,4 +163,86 @@ pub fn tunnel_pipe(data: &[u8]) {
     let consumed = pipe.consumed();
     pipe.detach(now);
     assert_eq!((pipe.readable(), pipe.consumed()), (0, consumed));
+}
+
+/// Whatever frames come, in any pieces: streams are opened up to their cap, hold no more than they granted, and give the
+/// same bytes however the line is cut. The first byte says how.
+pub fn tunnel_streams(data: &[u8]) {
+    let Some((&cut, line)) = data.split_first() else {
+        return;
+    };
+    assert_eq!(
+        hear(line, usize::from(cut).max(1)),
+        hear(line, line.len().max(1))
+    );
+}
+
+/// What was said on each stream, until the line broke the protocol.
+fn hear(line: &[u8], piece: usize) -> (Vec<(u32, Vec<u8>)>, Option<proto_tunnel::Error>) {
+    const MAX_STREAMS: usize = 4;
+    let now = Instant::now();
+    let config = StreamsConfig {
+        max_streams: MAX_STREAMS,
+        window_growth: 0,
+    };
+    let mut streams = Streams::<()>::new(Side::Called, config);
+    let ours = streams.open(now).expect("there is room");
+    assert!(streams.poll_due().is_some(), "the peer hears of it");
+    let mut all = vec![ours];
+    let mut failure = None;
+    'line: for mut bytes in line.chunks(piece) {
+        while !bytes.is_empty() {
+            let taken = match streams.wants() {
+                Wanted::Header(due) => {
+                    let (head, rest) = bytes.split_at(due.min(bytes.len()));
+                    bytes = rest;
+                    streams.handle_header(head, now)
+                }
+                Wanted::Payload(due) => {
+                    let mut buffer = streams.buffer();
+                    let len = due.min(bytes.len()).min(buffer.len());
+                    assert!(len > 0, "payload finds room");
+                    let (payload, rest) = bytes.split_at(len);
+                    bytes = rest;
+                    if let Some(room) = buffer.get_mut(..len) {
+                        room.copy_from_slice(payload);
+                    }
+                    streams.handle_payload(buffer, len);
+                    Ok(())
+                }
+            };
+            if let Err(error) = taken {
+                failure = Some(error);
+                break 'line;
+            }
+        }
+    }
+    while let Some(id) = streams.accept() {
+        all.push(id);
+    }
+    assert!(streams.len() <= MAX_STREAMS + 1);
+    let room = Room {
+        busy: 100,
+        quiet: 100,
+        piece: 50,
+        acknowledged: 0,
+        written: 0,
+    };
+    let mut heard = Vec::new();
+    for id in all {
+        let mut said = Vec::new();
+        while let Read::Bytes(chunk) = streams.read(id, now, None) {
+            said.extend_from_slice(chunk.bytes());
+            streams.reuse(chunk);
+        }
+        assert!(said.len() <= FIRST_CREDIT);
+        if let Write::Put(head, n) = streams.write(id, 1_000, &room) {
+            assert!(head.len() == STREAM_HEADER && (1..=50).contains(&n));
+        }
+        streams.close(id);
+        heard.push((id, said));
+    }
+    assert!(streams.is_empty());
+    while streams.poll_due().is_some() {}
+    (heard, failure)
 }

@@ -398,6 +398,13 @@ impl Inner {
         }
     }
 
+    /// Nobody reads any more: what comes counts as read, or two ends that finish at once would wait for each other.
+    fn forget_input(&mut self) {
+        let (now, mut piece) = (Instant::now().into_std(), [0; PIECE]);
+        while self.pipe.read(&mut piece, now) > 0 {}
+        self.pipe.read_end(now);
+    }
+
     /// Reads from the transport into `into`, or into the pipe if that is nothing: whether bytes came.
     fn take_in(
         &mut self,
@@ -561,7 +568,9 @@ impl AsyncWrite for Line {
                     }
                     return Poll::Ready(Ok(()));
                 }
-                if !inner.take_in(cx, None)? {
+                let came = inner.take_in(cx, None)?;
+                inner.forget_input();
+                if !came {
                     break;
                 }
             }

@@ -229,6 +229,42 @@ async fn closing_is_noticed_by_the_peer_and_by_every_stream() {
 }
 
 #[tokio::test]
+async fn two_ends_that_close_at_once_do_not_wait_for_each_other() {
+    let (client, server) = pair();
+    let (mut near, _far) = stream(&client, &server).await;
+    near.write_all(b"nobody reads this").await.unwrap();
+    let start = std::time::Instant::now();
+    tokio::join!(client.close(), server.close());
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn streams_become_known_in_any_order() {
+    let (client, server) = pair();
+    let mut opened = Vec::new();
+    for _ in 0..5 {
+        opened.push(client.open().await.unwrap());
+    }
+    // One of them is never used.
+    drop(opened.remove(1));
+    for (n, stream) in (0_u8..).zip(&mut opened).rev() {
+        stream.write_all(&[n; 3]).await.unwrap();
+        stream.shutdown().await.unwrap();
+    }
+    let mut heard = Vec::new();
+    while heard.len() < opened.len() {
+        let mut far = timeout(SOON, server.accept()).await.unwrap().unwrap();
+        let mut said = Vec::new();
+        if far.read_to_end(&mut said).await.is_ok() {
+            heard.push(said);
+        }
+    }
+    heard.sort();
+    let expected: Vec<_> = (0_u8..4).map(|n| vec![n; 3]).collect();
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
 async fn junk_instead_of_a_multiplexer_ends_the_session_at_once() {
     let (a, mut b) = duplex(4096);
     let mux = Mux::server(line(a), MuxConfig::gateway());

@@ -308,11 +308,12 @@ async fn a_frozen_agent_is_offline_after_two_missed_heartbeats_and_forgotten_aft
         .unwrap();
     let welcome = link::read_message(&mut near).await.unwrap();
     assert!(matches!(welcome, proto_tunnel::Message::Welcome(_)));
-    // The pipe's frame of 17 bytes at position 0; in it the multiplexer's: version, data, SYN, stream 1, five bytes; in
-    // these a chunk of three: the message that opens the control stream.
-    let pipe = [1, 0, 17, 0, 0, 0, 0, 0, 0];
-    let mux = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5];
-    let frame: Vec<u8> = pipe.into_iter().chain(mux).chain([0, 3, 0, 1, 5]).collect();
+    // The pipe's frame of 19 bytes at position 0; in it stream 1 is opened, and three bytes are said on it: the message
+    // that makes it the control stream.
+    let pipe = [1, 0, 19, 0, 0, 0, 0, 0, 0];
+    let (open, data) = ([5, 0, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 0, 0, 3]);
+    let frames = pipe.into_iter().chain(open).chain(data);
+    let frame: Vec<u8> = frames.chain([0, 1, 5]).collect();
     near.write_all(&frame).await.unwrap();
     world.connected("shed").await;
     let gateway = world.gateway.clone();

@@ -115,6 +115,7 @@ impl Shared {
         if state.has_ended {
             return Poll::Ready(None);
         }
+        self.put_due(&mut state);
         let mut line = self.line.inner();
         let room = line.stream_room();
         match state.streams.write(id, bytes.len(), &room) {

@@ -6,22 +6,19 @@ pub const STREAM_HEADER: usize = 8;
 /// Most bytes that one credit can grant: its number has 24 bits.
 pub(super) const MAX_VALUE: usize = 0xFF_FFFF;
 
-const OPENS: u8 = 0x80;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Data,
     End,
     Reset,
     Credit,
+    Open,
 }
 
 /// A stream frame's first bytes: one of kind, four of the stream's number, three of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) kind: Kind,
-    /// The first frame of its stream.
-    pub(super) opens: bool,
     pub(super) id: u32,
     /// Of data the length, of a credit the bytes, otherwise 0.
     pub(super) value: usize,
@@ -34,8 +31,8 @@ impl Head {
             Kind::End => 2,
             Kind::Reset => 3,
             Kind::Credit => 4,
+            Kind::Open => 5,
         };
-        let kind = if self.opens { kind | OPENS } else { kind };
         let [a, b, c, d] = self.id.to_be_bytes();
         let value = u32::try_from(self.value.min(MAX_VALUE)).unwrap_or(0);
         let [_, e, f, g] = value.to_be_bytes();
@@ -51,30 +48,24 @@ impl Head {
             kind,
             value: value.into(),
         };
-        let kind = match first & !OPENS {
+        let kind = match first {
             1 => Kind::Data,
             2 => Kind::End,
             3 => Kind::Reset,
             4 => Kind::Credit,
+            5 => Kind::Open,
             _ => return Err(wrong("unknown to streams")),
         };
-        let opens = first & OPENS != 0;
         let value = usize::try_from(value).unwrap_or(usize::MAX);
         let is_sound = match kind {
             Kind::Data => (1..=super::MAX_STREAM_PAYLOAD).contains(&value),
-            Kind::End => value == 0,
-            Kind::Reset => value == 0 && !opens,
-            Kind::Credit => value > 0 && !opens,
+            Kind::Credit => value > 0,
+            Kind::End | Kind::Reset | Kind::Open => value == 0,
         };
         if !is_sound {
             return Err(wrong("a stream's"));
         }
         let id = u32::from_be_bytes([a, b, c, d]);
-        Ok(Self {
-            kind,
-            opens,
-            id,
-            value,
-        })
+        Ok(Self { kind, id, value })
     }
 }

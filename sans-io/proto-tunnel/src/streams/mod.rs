@@ -10,9 +10,9 @@
 //! | 2 end: no more data comes | 0 | |
 //! | 3 reset: nobody reads or writes here any more | 0 | |
 //! | 4 credit | bytes that may come beyond those granted before | |
+//! | 5 open: there is such a stream now | 0 | |
 //!
-//! The first frame of a stream, data or end, has the kind's highest bit set. The side that dialed numbers its streams
-//! 1, 3, 5…, the other one 2, 4, 6…, each number once. Frames of a stream that this side has reset may still be under
+//! The side that dialed numbers its streams 1, 3, 5…, the other one 2, 4, 6…, each number once and upwards. Frames of a stream that this side has reset may still be under
 //! way, and are skipped.
 //!
 //! What is put on the line cannot be overtaken there, so little may lie on it: [`Room`] says how much, and streams that
@@ -46,7 +46,7 @@ const MAX_CREDIT: usize = 64 << 20;
 /// Buffers kept for the next payloads while streams are open.
 const MAX_SPARE: usize = 4;
 
-/// Resets, ends and credits that wait for room on the line, for each stream that a session may have: no peer of ours
+/// Frames without payload that wait for room on the line, for each stream that a session may have: no peer of ours
 /// causes more.
 const MAX_DUE: usize = 8;
 
@@ -154,9 +154,10 @@ struct Stream<T> {
     credit: usize,
     /// The peer knows of it.
     is_known: bool,
-    /// Somebody waits for bytes, or for credit.
+    /// Somebody waits for bytes.
     is_awaited: bool,
-    needs_credit: bool,
+    /// Somebody waits for credit, or until the peer knows of it.
+    needs_leave: bool,
     has_ended: bool,
     peer_ended: bool,
     is_reset: bool,
@@ -189,8 +190,7 @@ impl<T: Default> Streams<T> {
         }
     }
 
-    /// Opens a stream: its number, or nothing if there are as many as there may be. The peer learns of it by the first
-    /// bytes.
+    /// Opens a stream: its number, or nothing if there are as many as there may be.
     pub fn open(&mut self, now: Instant) -> Option<u32> {
         if self.streams.len() - self.theirs >= self.config.max_streams {
             return None;
@@ -198,6 +198,7 @@ impl<T: Default> Streams<T> {
         let id = self.next?;
         self.next = id.checked_add(2);
         self.streams.insert(id, Stream::new(now, false));
+        self.due.push_back((id, Kind::Open));
         Some(id)
     }
 
@@ -243,23 +244,26 @@ impl<T: Default> Streams<T> {
             return Write::Reset;
         }
         let len = len.min(stream.credit).min(MAX_STREAM_PAYLOAD);
-        stream.needs_credit = len == 0;
-        if len == 0 {
+        stream.needs_leave = len == 0 || !stream.is_known;
+        if stream.needs_leave {
             return Write::Wait;
         }
         let n = self.turns.ask(id, &mut stream.voice, len, room);
         if n == 0 {
-            self.events.extend(self.turns.next(room).filter(|it| *it != id).map(Event::Writable));
+            self.events.extend(
+                self.turns
+                    .next(room)
+                    .filter(|it| *it != id)
+                    .map(Event::Writable),
+            );
             return Write::Wait;
         }
         stream.credit -= n;
         let head = Head {
             kind: Kind::Data,
-            opens: !stream.is_known,
             id,
             value: n,
         };
-        stream.is_known = true;
         Write::Put(head.encode(), n)
     }
 
@@ -321,7 +325,10 @@ impl<T: Default> Streams<T> {
 
     fn keep(&mut self, buffer: Vec<u8>) {
         // The control stream alone is silence.
-        if buffer.len() >= MAX_STREAM_PAYLOAD && self.spare.len() < MAX_SPARE && self.streams.len() > 1 {
+        if buffer.len() >= MAX_STREAM_PAYLOAD
+            && self.spare.len() < MAX_SPARE
+            && self.streams.len() > 1
+        {
             self.spare.push(buffer);
         }
     }
@@ -350,7 +357,7 @@ impl<T: Default> Streams<T> {
         self.events.extend(self.turns.first().map(Event::Writable));
     }
 
-    /// Whether an end, a reset or a credit waits for room.
+    /// Whether a frame without payload waits for room.
     #[must_use]
     pub fn is_due(&self) -> bool {
         !self.due.is_empty()
@@ -359,12 +366,7 @@ impl<T: Default> Streams<T> {
     /// The next frame without payload, to put on the line now.
     pub fn poll_due(&mut self) -> Option<[u8; STREAM_HEADER]> {
         while let Some((id, kind)) = self.due.pop_front() {
-            let mut head = Head {
-                kind,
-                opens: false,
-                id,
-                value: 0,
-            };
+            let mut head = Head { kind, id, value: 0 };
             match (kind, self.streams.get_mut(&id)) {
                 (Kind::Credit, Some(stream)) => {
                     stream.is_credit_due = false;
@@ -376,11 +378,14 @@ impl<T: Default> Streams<T> {
                     }
                 }
                 (Kind::Credit, None) => continue,
-                (Kind::End, Some(stream)) => {
-                    head.opens = !stream.is_known;
+                (Kind::Open, Some(stream)) => {
                     stream.is_known = true;
+                    if stream.needs_leave {
+                        stream.needs_leave = false;
+                        self.events.push_back(Event::Writable(id));
+                    }
                 }
-                (Kind::End | Kind::Reset | Kind::Data, _) => {}
+                (Kind::Open | Kind::End | Kind::Reset | Kind::Data, _) => {}
             }
             return Some(head.encode());
         }
@@ -390,7 +395,8 @@ impl<T: Default> Streams<T> {
     /// Tells those whose turn it is: to be called when the line may have got room.
     pub fn note_room(&mut self, room: &Room) {
         if !self.turns.is_empty() {
-            self.events.extend(self.turns.next(room).map(Event::Writable));
+            self.events
+                .extend(self.turns.next(room).map(Event::Writable));
         }
     }
 
@@ -434,9 +440,10 @@ impl<T: Default> Streams<T> {
         }
         self.header_len = 0;
         let head = Head::decode(self.header)?;
-        if head.opens {
-            self.handle_open(head.id, now)?;
-        } else if !self.has_been(head.id) {
+        if head.kind == Kind::Open {
+            return self.handle_open(head.id, now);
+        }
+        if !self.has_been(head.id) {
             return Err(wrong("of a stream that nobody opened", head.id));
         }
         if head.kind == Kind::Data {
@@ -446,12 +453,14 @@ impl<T: Default> Streams<T> {
             return Ok(());
         };
         match head.kind {
+            Kind::Open => {}
             Kind::Data => {
                 if stream.peer_ended {
                     return Err(wrong("data after a stream's end", head.id));
                 }
                 let left = stream.granted.checked_sub(head.value);
-                stream.granted = left.ok_or_else(|| wrong("data beyond a stream's credit", head.id))?;
+                stream.granted =
+                    left.ok_or_else(|| wrong("data beyond a stream's credit", head.id))?;
             }
             Kind::End => {
                 if stream.peer_ended {
@@ -472,8 +481,8 @@ impl<T: Default> Streams<T> {
                 if stream.credit > MAX_CREDIT {
                     return Err(wrong("credit beyond all windows", head.id));
                 }
-                if stream.needs_credit {
-                    stream.needs_credit = false;
+                if stream.needs_leave {
+                    stream.needs_leave = false;
                     self.events.push_back(Event::Writable(head.id));
                 }
             }
@@ -555,7 +564,7 @@ impl<T: Default> Stream<T> {
             credit: FIRST_CREDIT,
             is_known,
             is_awaited: false,
-            needs_credit: false,
+            needs_leave: false,
             has_ended: false,
             peer_ended: false,
             is_reset: false,
@@ -570,3 +579,6 @@ fn wrong(kind: &'static str, id: u32) -> Error {
         value: id.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

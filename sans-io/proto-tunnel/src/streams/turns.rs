@@ -106,7 +106,11 @@ impl Turns {
     fn is_turn_of(&self, id: u32, room: &Room) -> bool {
         self.waiting.is_empty()
             || room.is_idle()
-            || self.waiting.iter().take(room.places()).any(|it| it.id == id)
+            || self
+                .waiting
+                .iter()
+                .take(room.places())
+                .any(|it| it.id == id)
     }
 
     /// Who should ask again now. Who is told so again and again and does not come goes behind the others.
