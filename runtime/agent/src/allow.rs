@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use dialer::{ParseTargetError, Target};
 
+use crate::site::Site;
+
 /// Port of RTSP.
 const RTSP: u16 = 554;
 
@@ -148,16 +150,14 @@ impl AllowList {
 
     /// Whether datagrams of `peer` are taken, and may be answered.
     #[must_use]
-    pub(crate) fn hears(&self, peer: IpAddr) -> bool {
+    pub(crate) fn hears(&self, peer: IpAddr, site: &Site) -> bool {
         let IpAddr::V4(peer) = peer else {
             return false;
         };
         self.datagrams.iter().any(|rule| match *rule {
             DatagramRule::Camera(address, _) => address == peer,
-            // A broadcast does not leave the site, so its answers come from there.
-            DatagramRule::Broadcast => {
-                peer.is_private() || peer.is_link_local() || peer.is_loopback()
-            }
+            // A broadcast does not leave the site's networks, so its answers come from there.
+            DatagramRule::Broadcast => site.has(peer),
         })
     }
 
@@ -258,11 +258,12 @@ mod tests {
         ] {
             assert!(!allows(peer), "{peer}");
         }
-        assert!(list.hears("192.168.1.45".parse().unwrap()));
-        assert!(!list.hears("192.168.1.46".parse().unwrap()));
+        let site = Site::default();
+        assert!(list.hears("192.168.1.45".parse().unwrap(), &site));
+        assert!(!list.hears("192.168.1.46".parse().unwrap(), &site));
         let none = AllowList::default();
         assert!(!none.allows_datagrams("127.0.0.1:2015".parse().unwrap()));
-        assert!(!none.hears("127.0.0.1".parse().unwrap()));
+        assert!(!none.hears("127.0.0.1".parse().unwrap(), &site));
     }
 
     #[test]
@@ -271,8 +272,17 @@ mod tests {
         let allows = |peer: &str| list.allows_datagrams(peer.parse().unwrap());
         assert!(allows("255.255.255.255:2015") && allows("255.255.255.255:2018"));
         assert!(!allows("255.255.255.255:1900") && !allows("192.168.1.44:2015"));
-        assert!(list.hears("192.168.1.44".parse().unwrap()));
-        assert!(!list.hears("203.0.113.9".parse().unwrap()));
+        let site = Site::default();
+        assert!(list.hears("127.0.0.1".parse().unwrap(), &site));
+        let private =
+            ["10.255.77.1", "172.31.253.9", "192.168.253.9"].map(|it| it.parse().unwrap());
+        let is_elsewhere = |it: &Ipv4Addr| !dialer::subnets().iter().any(|here| here.contains(*it));
+        for elsewhere in private.into_iter().filter(is_elsewhere) {
+            assert!(!list.hears(elsewhere.into(), &site), "{elsewhere}");
+        }
+        for stranger in ["203.0.113.9", "::1"] {
+            assert!(!list.hears(stranger.parse().unwrap(), &site), "{stranger}");
+        }
     }
 
     #[test]

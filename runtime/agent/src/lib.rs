@@ -33,6 +33,7 @@ mod prospect;
 mod redial;
 mod relay;
 mod serve;
+mod site;
 mod unsent;
 
 use std::future::Future;

@@ -12,6 +12,7 @@ use tokio::net::lookup_host;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use crate::site::Site;
 use crate::{AllowList, follow, lease};
 
 /// Longest wait for a name server: a report is awaited by somebody.
@@ -45,6 +46,8 @@ pub(crate) struct Life {
     found: Mutex<Option<IpAddr>>,
     /// Streams that are open now.
     streams: AtomicUsize,
+    /// The networks here.
+    pub(crate) site: Site,
     /// Somebody wants the program to start anew.
     pub(crate) restart: Notify,
 }
@@ -64,6 +67,7 @@ impl Life {
             reached: AtomicU8::new(UNKNOWN),
             found: Mutex::new(None),
             streams: AtomicUsize::new(0),
+            site: Site::default(),
             restart: Notify::new(),
         }
     }

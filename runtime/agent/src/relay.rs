@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::AllowList;
+use crate::site::Site;
 
 /// Most peers of one socket that may be answered; a camera is one, its answer to a broadcast another.
 const MAX_PEERS: usize = 16;
@@ -31,10 +32,17 @@ pub(crate) struct Relayed {
     pub(crate) sent: u64,
     /// Datagrams to or from whom the list does not name.
     pub(crate) refused: u64,
+    /// Broadcasts beyond what a site is troubled with.
+    pub(crate) dropped: u64,
 }
 
 /// Carries datagrams both ways until the gateway ends it, or nothing has been said for a while.
-pub(crate) async fn relay<S>(stream: S, mut socket: BoxDatagrams, allow: &AllowList) -> Relayed
+pub(crate) async fn relay<S>(
+    stream: S,
+    mut socket: BoxDatagrams,
+    allow: &AllowList,
+    site: &Site,
+) -> Relayed
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -72,7 +80,9 @@ where
         };
         match next {
             Ok(Next::To(to, payload)) => {
-                if !allow.allows_datagrams(to) && !answered.contains(&to) {
+                if to.ip() == Ipv4Addr::BROADCAST && !site.may_broadcast() {
+                    relayed.dropped += 1;
+                } else if !allow.allows_datagrams(to) && !answered.contains(&to) {
                     relayed.refused += 1;
                     if !is_told {
                         is_told = true;
@@ -84,7 +94,7 @@ where
             }
             Ok(Next::From(from, len)) => {
                 let payload = buf.get(..len).filter(|it| it.len() <= MAX_DATAGRAM);
-                let Some(payload) = payload.filter(|_| allow.hears(from.ip())) else {
+                let Some(payload) = payload.filter(|_| allow.hears(from.ip(), site)) else {
                     relayed.refused += 1;
                     continue;
                 };
@@ -115,13 +125,17 @@ fn end(relayed: Relayed, why: &str) -> Relayed {
         received,
         sent,
         refused,
+        dropped,
     } = relayed;
-    info!(received, sent, refused, "datagrams ended: {why}");
+    info!(received, sent, refused, dropped, "datagrams ended: {why}");
     relayed
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use dialer::{Dialer, Direct};
     use tokio::net::UdpSocket;
     use tokio::time::timeout;
@@ -141,7 +155,9 @@ mod tests {
         let socket = Direct.datagrams(hello, None).await.unwrap();
         let port = socket.port();
         let (gateway, agent) = tokio::io::duplex(64 << 10);
-        let task = tokio::spawn(async move { relay(agent, socket, &AllowList::of(list)).await });
+        let task = tokio::spawn(async move {
+            relay(agent, socket, &AllowList::of(list), &Site::default()).await
+        });
         let mut gateway = DatagramStream::new(gateway);
         let session_at = session.local_addr().unwrap();
 
@@ -177,5 +193,58 @@ mod tests {
             stranger.try_recv(&mut buf).unwrap_err().kind(),
             io::ErrorKind::WouldBlock
         );
+    }
+    #[tokio::test]
+    async fn a_gateway_cannot_flood_the_site_with_broadcasts() {
+        struct Counted(Arc<AtomicU64>);
+        impl dialer::Datagrams for Counted {
+            fn port(&self) -> u16 {
+                1
+            }
+            fn poll_send(
+                &mut self,
+                _: &mut std::task::Context<'_>,
+                _: &[u8],
+                _: SocketAddr,
+            ) -> Poll<io::Result<()>> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Ok(()))
+            }
+            fn poll_receive(
+                &mut self,
+                _: &mut std::task::Context<'_>,
+                _: &mut [u8],
+            ) -> Poll<io::Result<(usize, SocketAddr)>> {
+                Poll::Pending
+            }
+        }
+        let sent = Arc::new(AtomicU64::new(0));
+        let list = AllowList::of(["udp:broadcast".parse::<Allowed>().unwrap()]);
+        let site = Site::default();
+        let begin = tokio::time::Instant::now();
+        let (mut all, mut dropped) = (0, 0);
+        // Two sockets share what there is.
+        for _ in 0..2 {
+            let (gateway, agent) = tokio::io::duplex(64 << 10);
+            let socket: BoxDatagrams = Box::new(Counted(Arc::clone(&sent)));
+            let mut gateway = DatagramStream::new(gateway);
+            let everybody = SocketAddr::from((Ipv4Addr::BROADCAST, 2015));
+            let hellos = async {
+                for _ in 0..200 {
+                    gateway.push(everybody, b"hello");
+                    poll_fn(|cx| gateway.poll_flush(cx)).await.unwrap();
+                }
+                drop(gateway);
+            };
+            let (relayed, ()) = tokio::join!(relay(agent, socket, &list, &site), hellos);
+            all += relayed.sent + relayed.dropped;
+            dropped += relayed.dropped;
+        }
+        let seconds = begin.elapsed().as_secs() + 1;
+        let most = u64::from(crate::site::MAX_BROADCASTS) * (seconds + 1);
+        let sent = sent.load(Ordering::Relaxed);
+        assert_eq!((all, sent + dropped), (400, 400));
+        assert!(sent >= u64::from(crate::site::MAX_BROADCASTS), "{sent}");
+        assert!(sent <= most, "{sent} in {seconds} s");
     }
 }

@@ -208,7 +208,7 @@ async fn carry_datagrams(
     let opened = Message::OpenedDatagrams(OpenedDatagrams { port });
     if let Ok(Ok(())) = timeout(REQUEST_TIMEOUT, write_message(&mut stream, &opened)).await {
         info!(%towards, port, "a socket for datagrams");
-        relay(stream, socket, &config.allow).await;
+        relay(stream, socket, &config.allow, &life.site).await;
     }
 }
 

@@ -89,9 +89,9 @@ impl Here {
         port: u16,
     ) -> Poll<io::Result<()>> {
         if self.rest.is_empty() {
-            let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-            self.rest = broadcasts(&routes)
+            self.rest = subnets()
                 .into_iter()
+                .map(Subnet::broadcast)
                 .chain([Ipv4Addr::BROADCAST])
                 .map(|address| SocketAddr::from((address, port)))
                 .collect();
@@ -141,9 +141,42 @@ impl Datagrams for Here {
     }
 }
 
-/// The broadcast addresses of the networks that this machine is in, from the kernel's table of routes (proc(5), the
-/// file's columns are named in its first line; addresses are in the machine's byte order).
-fn broadcasts(routes: &str) -> Vec<Ipv4Addr> {
+/// A network that this machine reaches without a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    address: u32,
+    mask: u32,
+}
+
+impl Subnet {
+    /// Its lowest address, which nobody has.
+    #[must_use]
+    pub fn address(self) -> Ipv4Addr {
+        self.address.into()
+    }
+
+    /// Where a datagram goes that is for all who are there.
+    #[must_use]
+    pub fn broadcast(self) -> Ipv4Addr {
+        (self.address | !self.mask).into()
+    }
+
+    /// Whether `address` belongs to it.
+    #[must_use]
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        u32::from(address) & self.mask == self.address
+    }
+}
+
+/// The networks that this machine reaches without a gateway, as far as the system tells: those that a broadcast goes to.
+#[must_use]
+pub fn subnets() -> Vec<Subnet> {
+    subnets_in(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
+/// From the kernel's table of routes (proc(5), the file's columns are named in its first line; addresses are in the
+/// machine's byte order).
+fn subnets_in(routes: &str) -> Vec<Subnet> {
     const UP: u32 = 1;
     const GATEWAY: u32 = 2;
     let mut found = Vec::new();
@@ -157,15 +190,15 @@ fn broadcasts(routes: &str) -> Vec<Ipv4Addr> {
             continue;
         };
         let host = |raw: u32| u32::from_be_bytes(raw.to_ne_bytes());
-        let (network, mask) = (host(network), host(mask));
+        let (address, mask) = (host(network), host(mask));
         // Two addresses or one have no broadcast (RFC 3021), and no mask at all is no network.
         let is_network = (1..=30).contains(&mask.leading_ones());
         if flags & UP == 0 || flags & GATEWAY != 0 || !is_network {
             continue;
         }
-        let address = Ipv4Addr::from(network | !mask);
-        if !found.contains(&address) && found.len() < MAX_NETWORKS {
-            found.push(address);
+        let subnet = Subnet { address, mask };
+        if !found.contains(&subnet) && found.len() < MAX_NETWORKS {
+            found.push(subnet);
         }
     }
     found
@@ -184,13 +217,17 @@ mod tests {
              wlan0\t0000000A\t00000000\t0001\t0\t0\t600\t0000FFFF\t0\t0\t0\n\
              tun0\t0500000A\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n\
              nonsense\n";
-        let found = broadcasts(routes);
+        let found = subnets_in(routes);
+        let broadcasts: Vec<_> = found.iter().map(|subnet| subnet.broadcast()).collect();
         let expected = [
             Ipv4Addr::new(192, 168, 1, 255),
             Ipv4Addr::new(10, 0, 255, 255),
         ];
-        assert_eq!(found, expected);
-        assert!(broadcasts("").is_empty());
+        assert_eq!(broadcasts, expected);
+        assert_eq!(found[0].address(), Ipv4Addr::new(192, 168, 1, 0));
+        assert!(found[0].contains(Ipv4Addr::new(192, 168, 1, 44)));
+        assert!(!found[0].contains(Ipv4Addr::new(192, 168, 2, 44)));
+        assert!(subnets_in("").is_empty());
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub use bridge::Bridge;
-pub use datagrams::{BoxDatagrams, Datagrams};
+pub use datagrams::{BoxDatagrams, Datagrams, Subnet, subnets};
 pub use target::{ParseTargetError, Target};
 
 /// Longest wait for a TCP connection. A camera on a bad radio link answers within a few SYN
