@@ -98,12 +98,19 @@ impl AgentDialer {
                 Err(Failure::StreamReset(error)) => {
                     session.failed.add(1);
                     // Either this stream alone was reset, or the session ended under the request; then the next
-                    // session may do better. Its last breath may have brought the camera what the viewer said first:
-                    // that connection ended there without an answer, and the camera hears it once more.
+                    // session may do better.
                     let ended = timeout(END_TOLD, session.mux.closed()).await.is_ok();
                     let next = self.gateway.shared.registry.wait_exit(&session);
                     if !ended || timeout_at(deadline, next).await.is_err() {
                         return Err(wanted.why_reset(&self.agent, error));
+                    }
+                    // Its last breath may have brought the camera what the viewer said first.
+                    if !early.is_repeatable() {
+                        let text = format!(
+                            "agent {}'s session ended while it was asked for {wanted}, and the camera may have heard what the viewer said first: it is not said twice",
+                            self.agent
+                        );
+                        return Err(io::Error::new(io::ErrorKind::ConnectionReset, text));
                     }
                 }
             }
@@ -296,6 +303,7 @@ async fn ask(
         Err(error) => return Err(Failure::StreamReset(error.into())),
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
+    early.note_said();
     let asked = async {
         writer.write_all(&request).await?;
         writer.write_all(early.bytes()).await?;
@@ -310,6 +318,7 @@ async fn ask(
                 answer = &mut answer => break answer,
                 from = early.more() => from,
             };
+            early.note_said();
             // Far less than a stream's first window, so it does not wait. The answer tells of a failure.
             let more = early.bytes().get(from..).unwrap_or_default();
             let _ = writer.write_all(more).await;
