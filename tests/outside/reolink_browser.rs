@@ -119,15 +119,14 @@ fn a_posted_file_is_said_through_the_camera() {
     let camera = Camera::start(&["--listen", "127.0.0.1:0"]);
     let gateway = camera.gateway();
     let file = std::fs::read(camera.tone()).unwrap();
-    let path = "/api/v1/cameras/porch/talk";
-    let answer = gateway.change("POST", path, file);
+    let answer = gateway.talk("porch", file);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let sounded = answer.json()["sounded_seconds"].as_f64().unwrap();
     assert!((1.9..2.2).contains(&sounded), "{sounded}");
     camera.hears_the_tone(Duration::from_millis(1_700));
     let wakes = &gateway.camera("porch")["device"]["wakes"];
     assert_eq!(wakes, &serde_json::json!({ "talk": 1 }));
-    let answer = gateway.change("POST", path, "no sound at all");
+    let answer = gateway.talk("porch", "no sound at all");
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert!(answer.text().contains("pcm_s16le"), "{}", answer.text());
 }
@@ -156,9 +155,7 @@ fn the_browsers_microphone_is_heard_by_the_camera() {
     browser.evaluate(&format!("{stop}.click()"));
     browser.wait_until(&format!("!!{talk}"), SOON, EXPLAIN);
     // The speaker is free again for whoever comes next.
-    let talked = gateway.change("POST", "/api/v1/cameras/porch/talk", {
-        std::fs::read(camera.tone()).unwrap()
-    });
+    let talked = gateway.talk("porch", std::fs::read(camera.tone()).unwrap());
     assert_eq!(talked.status, 200, "{}", talked.text());
 }
 

@@ -157,6 +157,16 @@ impl Gateway {
         http::send(&self.host, self.http, (method, path), body, within).unwrap()
     }
 
+    /// Has a camera say a file of sound.
+    pub fn talk(&self, camera: &str, file: impl AsRef<[u8]>) -> http::Answer {
+        let (within, path) = (
+            Duration::from_secs(45),
+            format!("/api/v1/cameras/{camera}/talk"),
+        );
+        let head = ("POST", path.as_str(), "audio/wav");
+        http::send_as(&self.host, self.http, head, file, within).unwrap()
+    }
+
     /// What its API says of a camera.
     pub fn camera(&self, name: &str) -> Value {
         self.api(&format!("/api/v1/cameras/{name}"))

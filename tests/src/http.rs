@@ -47,12 +47,24 @@ pub fn send(
     body: impl AsRef<[u8]>,
     within: Duration,
 ) -> io::Result<Answer> {
+    let head = (method, path, "application/json");
+    send_as(host, address, head, body, within)
+}
+
+/// The same with a content type of one's choice, the third word.
+pub fn send_as(
+    host: &Host,
+    address: SocketAddr,
+    (method, path, kind): (&str, &str, &str),
+    body: impl AsRef<[u8]>,
+    within: Duration,
+) -> io::Result<Answer> {
     let body = body.as_ref();
     let mut stream = host.connect(address)?;
     stream.set_read_timeout(Some(within))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     )?;
     stream.write_all(body)?;

@@ -148,15 +148,16 @@ pub(crate) fn millis(returned: &Returned) -> u64 {
     u64::try_from(returned.took.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What the body is said to be, without parameters and in small letters.
+pub(crate) fn kind(request: &Request) -> Option<String> {
+    let kind = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next()?;
+    Some(kind.trim().to_ascii_lowercase())
+}
+
 /// The body of a request as JSON.
 pub(crate) async fn read_json(request: Request) -> Result<Value, Problem> {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .and_then(|kind| kind.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
+    if kind(&request).as_deref() != Some("application/json") {
         // Also what keeps forms of other sites out, which cannot send this type.
         let detail = "send the body as \"content-type: application/json\"";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));

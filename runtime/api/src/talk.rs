@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::changes::kind;
 use crate::devices::{Refusal, Sound, find};
 use crate::problem::Problem;
 use crate::{AppState, Peer};
@@ -46,6 +47,12 @@ async fn file(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    // Forms of other sites cannot send these, and need no permission of ours for all that they can.
+    let is_sound = |kind: String| kind.starts_with("audio/") || kind == "application/octet-stream";
+    if !kind(&request).is_some_and(is_sound) {
+        let detail = "send the file as \"content-type: audio/wav\"";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
     find(&state, &name)?;
     let body = to_bytes(request.into_body(), MAX_SOUND as usize);
     let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {

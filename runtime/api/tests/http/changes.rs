@@ -60,6 +60,33 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_form_of_another_site_says_nothing_through_a_camera() {
+    let gateway = Gateway::start().await;
+    let talk = async |kind: &str| {
+        let path = "/api/v1/cameras/porch/talk";
+        status(&gateway.change("POST", path, kind, "RIFF").await)
+    };
+    for kind in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: multipart/form-data; boundary=audio/wav\r\n",
+        "Content-Type: application/json\r\n",
+    ] {
+        assert_eq!(talk(kind).await, 415, "{kind}");
+    }
+    // This camera takes no commands; its sound was looked at.
+    for kind in [
+        "audio/wav",
+        "Audio/x-wav; codec=1",
+        "application/octet-stream",
+    ] {
+        let kind = format!("Content-Type: {kind}\r\n");
+        assert_eq!(talk(&kind).await, 501, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn forwards_are_made_and_removed() {
     let gateway = Gateway::start().await;
     let make = |body: &'static str| {
