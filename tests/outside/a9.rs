@@ -98,6 +98,32 @@ fn an_a9_camera_plays_with_sound_and_answers_at_the_old_doors() {
     );
 }
 
+#[test]
+fn an_accepted_camera_moves_into_the_configuration_with_one_reload() {
+    let (gateway, cloud) = cloud();
+    let _camera = simulate(STRANGER, &["--cloud", &cloud.to_string()]);
+    wait_for_state(&gateway, STRANGER, "registered");
+    let path = format!("/api/v1/a9/{STRANGER}/accept");
+    let accepted = gateway.change("POST", &path, "{\"name\": \"yard\"}");
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+    let source = format!("a9://{STRANGER}");
+    tools::wait_for("the camera in the list", Duration::from_secs(20), || {
+        (gateway.camera("yard")["source"] == source.as_str()).then_some(())
+    });
+    let text = std::fs::read_to_string(gateway.config()).unwrap();
+    for name in ["yard", "garden", "yard"] {
+        std::fs::write(gateway.config(), format!("{text}  {name}: {source}\n")).unwrap();
+        let answer = gateway.change("POST", "/api/v1/config/reload", "").json();
+        assert_eq!(answer["failed"], serde_json::json!([]), "{answer}");
+        assert_eq!(answer["added"], serde_json::json!([name]), "{answer}");
+        assert_eq!(gateway.camera(name)["source"], source.as_str());
+    }
+    let picture = "/api/v1/cameras/yard/snapshot.jpg";
+    let picture = http::request(&Host::here(), gateway.http, picture).unwrap();
+    assert_eq!(picture.status, 200);
+    assert!(picture.body.starts_with(&[0xFF, 0xD8]));
+}
+
 /// How strong a note is among samples of 8 kHz: the amplitude of its sine.
 fn strength(samples: &[i16], frequency: f64) -> f64 {
     let turn = std::f64::consts::TAU * frequency / 8_000.0;

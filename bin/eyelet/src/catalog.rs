@@ -10,6 +10,8 @@ pub(crate) struct Catalog {
     state: AppState,
     lists: Mutex<Lists>,
     configured: watch::Sender<()>,
+    /// Up to which change of [`naxclow::Cloud::admissions`] the streams of accepted cameras are what they should be.
+    followed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -25,6 +27,7 @@ impl Catalog {
             state,
             lists: Mutex::default(),
             configured: watch::Sender::new(()),
+            followed: watch::Sender::new(0),
         }
     }
 
@@ -42,6 +45,18 @@ impl Catalog {
     /// Takes the A9 cameras that were accepted. One with the name of a configured camera is not shown.
     pub(crate) fn set_accepted(&self, cameras: Vec<CameraInfo>) {
         self.change(|lists| lists.accepted = cameras);
+    }
+
+    /// The streams of accepted cameras follow the admissions up to this change.
+    pub(crate) fn note_followed(&self, admissions: u64) {
+        self.followed.send_replace(admissions);
+    }
+
+    /// Waits until they do: a name that was an accepted camera's is free then.
+    pub(crate) async fn followed(&self, admissions: u64) {
+        let mut followed = self.followed.subscribe();
+        // The sender is our own, so it is not gone.
+        let _ = followed.wait_for(|followed| *followed >= admissions).await;
     }
 
     /// Whether the configuration has a camera of this name.

@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,47 +15,69 @@ const STATE: &[&str] = &["data", "http"];
 
 /// Reads the configuration that was named, or the usual one, or takes the defaults.
 pub(crate) fn load(files: &Files) -> anyhow::Result<Config> {
-    load_with(files, |path| Config::load(path))
+    let path = match &files.config {
+        Some(path) => path,
+        None if Path::new(DEFAULT).exists() => Path::new(DEFAULT),
+        None => return Ok(with_data(Config::default(), files)),
+    };
+    Ok(with_data(parse(path, &config::read_file(path)?)?, files))
 }
 
-/// Whether there is a file, and something in it.
-pub(crate) fn is_written(files: &Files) -> bool {
+/// The same, where a file has to be there with something in it: an editor may have taken it away for a moment, and that
+/// does not mean that there are no cameras.
+pub(crate) fn load_written(files: &Files) -> anyhow::Result<Config> {
     let path = files.config.as_deref().unwrap_or(Path::new(DEFAULT));
-    std::fs::read_to_string(path).is_ok_and(|text| !text.trim().is_empty())
+    let missing = || {
+        format!(
+            "the configuration file {} is missing or empty",
+            path.display()
+        )
+    };
+    let text = match config::read_file(path) {
+        Err(config::Error::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            anyhow::bail!(missing())
+        }
+        read => read?,
+    };
+    anyhow::ensure!(!text.trim().is_empty(), missing());
+    Ok(with_data(parse(path, &text)?, files))
 }
 
-/// The same for commands that only work on the state: a camera's mistake, or a variable that only
+/// As [`load`] for commands that only work on the state: a camera's mistake, or a variable that only
 /// the service has, is none of theirs.
 pub(crate) fn load_state(files: &Files) -> anyhow::Result<Config> {
-    load_with(files, |path| Config::load_sections(path, STATE))
+    let path = match &files.config {
+        Some(path) => path,
+        None if Path::new(DEFAULT).exists() => Path::new(DEFAULT),
+        None => return Ok(with_data(Config::default(), files)),
+    };
+    let config = match settings(path, &config::read_file(path)?) {
+        Some(settings) => settings?,
+        None => Config::load_sections(path, STATE)?,
+    };
+    Ok(with_data(config, files))
 }
 
-fn load_with(
-    files: &Files,
-    load: impl Fn(&Path) -> Result<Config, config::Error>,
-) -> anyhow::Result<Config> {
-    let mut config = match &files.config {
-        Some(path) => match settings(path) {
-            Some(settings) => settings?,
-            None => load(path)?,
-        },
-        None if Path::new(DEFAULT).exists() => load(Path::new(DEFAULT))?,
-        None => Config::default(),
-    };
+fn with_data(mut config: Config, files: &Files) -> Config {
     if let Some(data) = &files.data {
         config.data.clone_from(data);
     }
-    Ok(config)
+    config
+}
+
+fn parse(path: &Path, text: &str) -> anyhow::Result<Config> {
+    match settings(path, text) {
+        Some(settings) => settings,
+        None => Ok(Config::parse(text, &path.display().to_string())?),
+    }
 }
 
 /// The configuration in a `settings.json` of camera_proxy; `None` if the file is none.
-fn settings(path: &Path) -> Option<anyhow::Result<Config>> {
+fn settings(path: &Path, text: &str) -> Option<anyhow::Result<Config>> {
     if path.extension().is_none_or(|extension| extension != "json") {
         return None;
     }
-    // Whatever cannot be read here is told by who reads it next.
-    let text = std::fs::read_to_string(path).ok()?;
-    let lines = settings_json::lines(&text)?;
+    let lines = settings_json::lines(text)?;
     let config = lines.and_then(|yaml| Ok(Config::parse(&yaml, "what it means here")?));
     Some(config.with_context(|| format!("{} is no good settings.json", path.display())))
 }

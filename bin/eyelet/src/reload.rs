@@ -31,15 +31,7 @@ impl Reloader {
         // Whoever comes meanwhile waits, and then reads what is newest.
         let mut roster = self.roster.lock().await;
         let files = self.files.clone();
-        let read = move || {
-            // An editor may have taken the file away for a moment; it does not mean that there are no cameras.
-            anyhow::ensure!(
-                files::is_written(&files),
-                "the configuration file is missing or empty"
-            );
-            files::load(&files)
-        };
-        let config = tokio::task::spawn_blocking(read).await??;
+        let config = tokio::task::spawn_blocking(move || files::load_written(&files)).await??;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }

@@ -101,6 +101,12 @@ impl Roster {
         }
         if let Some(cloud) = &self.ground.cloud {
             cloud.configure(&wiring::a9_cameras(config))?;
+            // An accepted camera that the file names now gives its name back.
+            let change = *cloud.admissions().borrow();
+            let followed = self.ground.catalog.followed(change);
+            if tokio::time::timeout(GRACE, followed).await.is_err() {
+                tracing::warn!("the accepted A9 cameras did not follow the configuration in time");
+            }
         }
         let mut told = Reloaded {
             needs_restart: fixed_changes(&self.config, config),

@@ -513,7 +513,11 @@ impl Control {
     ];
 }
 
-fn read_file(path: &Path) -> Result<String, Error> {
+/// The text of a configuration file, for [`Config::parse`]; for who looks at it before.
+///
+/// # Errors
+/// The file cannot be read, is far too large, or is no text.
+pub fn read_file(path: &Path) -> Result<String, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
         source,

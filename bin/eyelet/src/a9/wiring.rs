@@ -74,7 +74,7 @@ async fn follow(
     let mut configurations = catalog.configurations();
     let mut running: BTreeMap<(String, String), CancellationToken> = BTreeMap::new();
     loop {
-        admissions.borrow_and_update();
+        let change = *admissions.borrow_and_update();
         configurations.borrow_and_update();
         let accepted = cloud.accepted();
         running.retain(|camera, end| {
@@ -125,6 +125,7 @@ async fn follow(
             }
         }
         catalog.set_accepted(infos);
+        catalog.note_followed(change);
         tokio::select! {
             changed = admissions.changed() => if changed.is_err() { return },
             changed = configurations.changed() => if changed.is_err() { return },
