@@ -38,7 +38,7 @@ pub(crate) async fn run<T: Transport>(
         return Err(Error::Refused { peer, reason });
     };
     // In boxes of their own: a task holds no room for its greeting when that is over, and none for a session that has
-    // another task. With thousands of agents, and each after an outage, that is a third of all they take.
+    // another task. After an outage of thousands of agents that is a tenth of all they take.
     let greeted = Box::pin(greet(shared, &mut transport, peer, Way::WebSocket));
     let (hello, place) = in_time(shared, peer, greeted).await?;
     match place {
