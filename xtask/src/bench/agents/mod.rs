@@ -56,7 +56,7 @@ until all are back after the gateway was killed and started anew. Then the memor
 and its memory after many reconnects.
 
   --count N           how many (10000)
-  --reconnects N      how many for each kind of reconnect (300); ten thousand take half an hour
+  --reconnects N      how many for each kind of reconnect (300); ten thousand take an hour
   --only PART,...     only these parts: crowd, one, reconnects
   --agent PROGRAM     measure this agent instead of building one by the profile for cameras
 ";
