@@ -1,4 +1,5 @@
 //! The command line: defaults, warnings, errors, exit codes.
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -8,6 +9,54 @@ use eyelet_tests::process::{self, Running};
 use eyelet_tests::world::{Host, House};
 use eyelet_tests::{http, require, tools};
 use serde_json::Value;
+
+/// Waits until `eyelet serve` is ready at this port.
+fn wait_until_ready(http: u16) {
+    let address = SocketAddr::from(([127, 0, 0, 1], http));
+    tools::wait_for("the gateway to be ready", Duration::from_secs(20), || {
+        let answer = http::request(&Host::here(), address, "/readyz").ok()?;
+        (answer.status == 200).then_some(())
+    });
+}
+
+#[test]
+fn serve_listens_where_its_options_say_whatever_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("eyelet.yaml");
+    // Ports that nobody may have, so that nothing listens there by mistake.
+    let text = "http: { listen: \"127.0.0.1:1\", quic: off }\nrtsp: { listen: \"127.0.0.1:2\" }\n";
+    std::fs::write(&file, text).unwrap();
+    let (http, rtsp) = (tools::free_port(), tools::free_port());
+    let (full_http, full_rtsp) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{rtsp}"));
+    let (http_port, rtsp_port) = (http.to_string(), rtsp.to_string());
+    for options in [
+        ["--http", &full_http, "--rtsp", &full_rtsp],
+        // What the tunnel server that came before was started with.
+        ["--port", &http_port, "--tunnel-port", &rtsp_port],
+    ] {
+        let mut command = Command::new(tools::program("eyelet"));
+        command.args(["serve", "-c", "eyelet.yaml", "--data", "data"]);
+        command.args(options).current_dir(folder.path());
+        let mut server = Running::start("eyelet serve", &mut command);
+        wait_until_ready(http);
+        let mut listening = server.listening();
+        listening.sort();
+        // As the kernel writes 127.0.0.1.
+        let mut expected = [http, rtsp].map(|port| format!("0100007F:{port:04X}"));
+        expected.sort();
+        assert_eq!(listening, expected, "{options:?}");
+        // The file is read again, and the options still hold.
+        let address = full_http.parse().unwrap();
+        let reload = ("POST", "/api/v1/config/reload");
+        let within = Duration::from_secs(20);
+        let answer = http::send(&Host::here(), address, reload, "", within).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["needs_restart"], serde_json::json!([]));
+        server.kill();
+    }
+    let both = ["serve", "--http", &full_http, "--port", &http_port];
+    assert_eq!(eyelet(&Host::here(), &both).status.code(), Some(2));
+}
 
 fn with_config(text: &str, args: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use config::Config;
 
 use crate::camera::Action;
 
@@ -25,7 +26,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gateway: cameras, viewers, agents, dashboard.
-    Serve(Files),
+    Serve(Serve),
     /// Show Eyelet without any camera: a gateway, an agent behind a simulated NAT, simulated cameras.
     Demo(Demo),
     /// Check a configuration file and say all that is wrong with it.
@@ -71,6 +72,48 @@ pub(crate) struct Files {
     /// Folder for keys and state, instead of the configuration's.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) files: Files,
+
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+}
+
+/// Where the gateway listens, if not where the configuration says.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Listen {
+    /// Where HTTP listens, instead of the configuration's `http.listen`. Join codes go by the configuration, or by
+    /// `eyelet agent add --address`.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
+    http: Option<SocketAddr>,
+
+    /// Where RTSP listens, instead of the configuration's `rtsp.listen`.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "tunnel_port")]
+    rtsp: Option<SocketAddr>,
+
+    /// The port of HTTP alone: what the tunnel server that came before was started with.
+    #[arg(long, value_name = "PORT", hide = true)]
+    port: Option<u16>,
+
+    /// The port of RTSP alone, likewise.
+    #[arg(long, value_name = "PORT", hide = true)]
+    tunnel_port: Option<u16>,
+}
+
+impl Listen {
+    /// Puts what was said in the place of what is written.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        let choose = |place: &mut SocketAddr, address: Option<SocketAddr>, port: Option<u16>| {
+            *place = address.unwrap_or(*place);
+            place.set_port(port.unwrap_or(place.port()));
+        };
+        choose(&mut config.http.listen, self.http, self.port);
+        choose(&mut config.rtsp.listen, self.rtsp, self.tunnel_port);
+    }
 }
 
 #[derive(Args, Debug)]

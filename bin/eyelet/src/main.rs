@@ -67,7 +67,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         _ => verbosity,
     });
     match &cli.command {
-        Command::Serve(files) => block_on(serve::run(files)),
+        Command::Serve(command) => block_on(serve::run(command)),
         Command::Demo(command) => block_on(demo::run(command)),
         Command::Check(command) => check::run(command),
         Command::Probe(command) => block_on(probe::run(command)),

@@ -8,7 +8,7 @@ use api::{Reload, Reloaded};
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use crate::cli::Files;
+use crate::cli::{Files, Listen};
 use crate::files;
 use crate::roster::Roster;
 
@@ -16,13 +16,15 @@ use crate::roster::Roster;
 #[derive(Clone)]
 pub(crate) struct Reloader {
     files: Files,
+    listen: Listen,
     roster: Arc<Mutex<Roster>>,
 }
 
 impl Reloader {
-    pub(crate) fn new(files: Files, roster: Roster) -> Self {
+    pub(crate) fn new(files: Files, listen: Listen, roster: Roster) -> Self {
         Self {
             files,
+            listen,
             roster: Arc::new(Mutex::new(roster)),
         }
     }
@@ -31,7 +33,9 @@ impl Reloader {
         // Whoever comes meanwhile waits, and then reads what is newest.
         let mut roster = self.roster.lock().await;
         let files = self.files.clone();
-        let config = tokio::task::spawn_blocking(move || files::load_written(&files)).await??;
+        let mut config = tokio::task::spawn_blocking(move || files::load_written(&files)).await??;
+        // The command line still holds.
+        self.listen.apply(&mut config);
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
