@@ -88,7 +88,10 @@ fn run(arguments: Arguments, plan: Option<Plan>, log: LogTail) -> Result<(), age
         );
     }
     info!(agent = agent.name(), state = %state_dir.display(), allow = allowed, "agent starts");
+    // One thread for all: it looks at the network after every task, or a camera that sends all it can would hold up
+    // what is asked of another one for as long as many pieces of it take.
     let start = tokio::runtime::Builder::new_current_thread()
+        .event_interval(1)
         .enable_all()
         .build();
     let runtime = start.map_err(|error| agent::Error::State {

@@ -24,8 +24,8 @@ const PIECE: usize = 4 << 10;
 /// A far end this near, in round trips, needs no large window: on a quick line the difference would only wait at the
 /// other end, before all that other streams have to say.
 const NEAR: Duration = Duration::from_millis(5);
-/// What is under way to it at most; 1 Gbit/s over 5 ms.
-const NEAR_WINDOW: usize = 640 << 10;
+/// What is under way to it at most; 400 Mbit/s over 5 ms, and far more over the fractions of one that networks of a site have.
+const NEAR_WINDOW: usize = 256 << 10;
 
 /// Room that is left to resets, ends and credits when streams' bytes fill the window.
 const RESERVE: usize = 64 * STREAM_HEADER;

@@ -36,8 +36,9 @@ const PING: u8 = 3;
 const PONG: u8 = 4;
 const END: u8 = 5;
 
-/// Taken bytes that are acknowledged at once: an eighth of the usual window, so that a sender never waits for them.
-const ACK_EVERY: u64 = 128 << 10;
+/// Taken bytes that are acknowledged at once: a small part of the least window that ends give each other, so that a sender
+/// never waits for them.
+const ACK_EVERY: u64 = 64 << 10;
 /// How long less than that may wait, in the hope of more.
 const ACK_DELAY: Duration = Duration::from_millis(100);
 /// A buffer above this is given back when it is empty.
