@@ -27,6 +27,10 @@ const NEAR: Duration = Duration::from_millis(5);
 /// What is under way to it at most; 400 Mbit/s over 5 ms, and far more over the fractions of one that networks of a site have.
 const NEAR_WINDOW: usize = 256 << 10;
 
+/// Pieces that may wait for the transport before even streams that say little have to take turns: on a slow line many of them
+/// together say much.
+const QUIET_PIECES: usize = 8;
+
 /// Room that is left to resets, ends and credits when streams' bytes fill the window.
 const RESERVE: usize = 64 * STREAM_HEADER;
 
@@ -320,6 +324,7 @@ impl Inner {
                 }
             }
         }
+        self.pace.note_idle();
     }
 
     /// The same for what should not wait for more, or is enough to go.
@@ -352,11 +357,15 @@ impl Inner {
 
     /// The same for streams.
     pub(crate) fn stream_room(&self) -> Room {
-        let quiet = self.pipe.room().saturating_sub(RESERVE);
+        let (room, piece) = (self.pipe.room().saturating_sub(RESERVE), self.pace.piece());
+        let most = match self.transport {
+            Some(_) => (QUIET_PIECES * piece).saturating_sub(self.pipe.unsent()),
+            None => room,
+        };
         Room {
-            busy: self.room().min(quiet),
-            quiet,
-            piece: self.pace.piece(),
+            busy: self.room().min(room),
+            quiet: room.min(most),
+            piece,
             acknowledged: self.pipe.acknowledged(),
             written: self.pipe.written(),
         }
@@ -370,6 +379,13 @@ impl Inner {
     /// Takes bytes for which there is room, see [`Self::stream_room`].
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.pipe.write(bytes);
+    }
+
+    /// There may be something for the driver to do.
+    pub(crate) fn tell_driver(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
     }
 
     /// Sees to it that what was put leaves: now if it is much, otherwise with what others put until the driver has its

@@ -123,9 +123,13 @@ impl Shared {
                 line.put(&head);
                 line.put(bytes.get(..n).unwrap_or_default());
                 self.flow.sent.add((head.len() + n) as u64);
+                let is_awaited = state.streams.is_room_awaited();
                 // What follows takes its time, and others may put theirs behind.
                 self.settle(state);
                 line.hurry();
+                if is_awaited {
+                    line.tell_driver();
+                }
                 Poll::Ready(Some(n))
             }
             Write::Wait => {
@@ -136,7 +140,11 @@ impl Shared {
                 self.settle(state);
                 Poll::Pending
             }
-            Write::Reset => Poll::Ready(None),
+            Write::Reset => {
+                drop(line);
+                self.settle(state);
+                Poll::Ready(None)
+            }
         }
     }
 
@@ -153,9 +161,10 @@ impl Shared {
                     remember(&mut owner.read, cx);
                 }
             }
-            Read::Bytes(_) if state.streams.is_due() => self.put_due(&mut state),
-            Read::Bytes(_) | Read::End | Read::Reset => {}
+            Read::Bytes(_) => self.put_due(&mut state),
+            Read::End | Read::Reset => {}
         }
+        self.settle(state);
         read
     }
 
@@ -179,13 +188,18 @@ impl Shared {
             return;
         }
         let mut line = self.line.inner();
+        let mut was_put = false;
         while line.has_room_for_due()
             && let Some(head) = state.streams.poll_due()
         {
             line.put(&head);
             self.flow.sent.add(head.len() as u64);
+            was_put = true;
         }
-        line.hurry();
+        // The driver itself comes here: without anything to do it may not be told to come again.
+        if was_put {
+            line.hurry();
+        }
     }
 
     /// Nothing comes or goes any more.

@@ -11,8 +11,9 @@ use super::shared::Shared;
 /// One stream of a [`crate::Mux`]: bytes both ways, each direction ended on its own.
 ///
 /// `shutdown` ends the writing direction; the peer reads end-of-file, and data still flows back. Dropping a stream
-/// that has not been ended both ways *resets* it: the peer's reads and writes fail with `ConnectionReset`, also
-/// after a shutdown. A stream whose session breaks fails likewise and never looks complete.
+/// that has not been ended both ways *resets* it: the peer's writes fail with `ConnectionReset`, and its reads, too, once it
+/// has read what came before, unless that was all (after a shutdown). A stream whose session breaks fails likewise and
+/// never looks complete.
 ///
 /// What was written leaves by itself; there is nothing to flush.
 pub(crate) struct LineStream {

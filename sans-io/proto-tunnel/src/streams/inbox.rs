@@ -3,6 +3,9 @@ use std::collections::VecDeque;
 /// Pieces shorter than this are put behind each other, so that a peer's tiny frames cost no more memory than large ones.
 const SMALL: usize = 2 << 10;
 
+/// How many times its bytes a buffer may hold.
+const MAX_EMPTY: usize = 3;
+
 /// Room for small pieces behind a first one.
 const GATHERED: usize = 4 << 10;
 
@@ -68,8 +71,14 @@ impl Inbox {
         let bytes = chunk.bytes();
         self.len += bytes.len();
         let Some(last) = self.chunks.back_mut().filter(|_| bytes.len() < SMALL) else {
-            self.chunks.push_back(chunk);
-            return None;
+            if chunk.buffer.len() <= MAX_EMPTY * bytes.len() {
+                self.chunks.push_back(chunk);
+                return None;
+            }
+            // A large buffer with little in it would hold many times what was granted.
+            self.chunks
+                .push_back(Chunk::new(bytes.to_vec(), bytes.len()));
+            return Some(chunk.into_buffer());
         };
         if !last.append(bytes) {
             let mut gathered = Chunk::new(vec![0; GATHERED], 0);

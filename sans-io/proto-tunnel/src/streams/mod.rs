@@ -276,6 +276,8 @@ impl<T: Default> Streams<T> {
             if !stream.is_reset {
                 self.due.push_back((id, Kind::End));
             }
+            self.turns.leave(id);
+            self.events.extend(self.turns.first().map(Event::Writable));
         }
     }
 
@@ -400,6 +402,12 @@ impl<T: Default> Streams<T> {
         }
     }
 
+    /// Whether somebody waits for room.
+    #[must_use]
+    pub fn is_room_awaited(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     /// The next thing to look at.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -417,12 +425,12 @@ impl<T: Default> Streams<T> {
     /// A buffer for the payload that is due; how much of it to fill says [`Self::wants`].
     pub fn buffer(&mut self) -> Vec<u8> {
         let left = self.payload.map_or(0, |(_, left)| left);
-        match self.spare.pop() {
-            Some(spare) => spare,
-            // Large ones are used again.
-            None if left > MAX_STREAM_PAYLOAD / 4 => vec![0; MAX_STREAM_PAYLOAD],
-            None => vec![0; left],
+        if left <= MAX_STREAM_PAYLOAD / 4 {
+            return vec![0; left];
         }
+        // Large ones are used again.
+        let spare = self.spare.pop();
+        spare.unwrap_or_else(|| vec![0; MAX_STREAM_PAYLOAD])
     }
 
     /// Takes bytes of a header: no more than are wanted.
@@ -466,7 +474,8 @@ impl<T: Default> Streams<T> {
                 if stream.peer_ended {
                     return Err(wrong("a second end", head.id));
                 }
-                stream.peer_ended = true;
+                // What came after a reset was skipped, so this is the end of something else.
+                stream.peer_ended = !stream.is_reset;
                 self.tell_reader(head.id);
             }
             Kind::Reset => {
@@ -516,15 +525,16 @@ impl<T: Default> Streams<T> {
             return Err(wrong("a stream with a number that is not due", id));
         }
         self.last = id;
+        if self.due.len() >= MAX_DUE * self.config.max_streams.max(1) {
+            return Err(wrong("more streams than can be answered", id));
+        }
         if self.theirs < self.config.max_streams {
             self.theirs += 1;
             self.streams.insert(id, Stream::new(now, true));
             self.arrived.push_back(id);
             self.events.push_back(Event::Arrived);
-        } else if self.due.len() < MAX_DUE * self.config.max_streams.max(1) {
-            self.due.push_back((id, Kind::Reset));
         } else {
-            return Err(wrong("more streams than there may be, again and again", id));
+            self.due.push_back((id, Kind::Reset));
         }
         Ok(())
     }

@@ -117,6 +117,60 @@ fn tiny_frames_cost_little_more_memory_than_large_ones() {
 }
 
 #[test]
+fn large_frames_that_come_in_drops_hold_little_more_than_was_granted() {
+    let mut streams = called();
+    hear(&mut streams, Kind::Open, 1, 0).expect("open");
+    let mut left = FIRST_CREDIT;
+    while left > 0 {
+        let len = left.min(MAX_STREAM_PAYLOAD);
+        let header = frame(Kind::Data, 1, len);
+        streams.handle_header(&header, now()).expect("granted");
+        while let Wanted::Payload(due) = streams.wants() {
+            let buffer = streams.buffer();
+            let drop = due.min(2_048).min(buffer.len());
+            streams.handle_payload(buffer, drop);
+        }
+        left -= len;
+    }
+    let mut held = 0;
+    while let Read::Bytes(chunk) = streams.read(1, now(), None) {
+        held += chunk.into_buffer().capacity() + size_of::<Chunk>();
+    }
+    assert!(held < 4 * FIRST_CREDIT, "{held}");
+}
+
+#[test]
+fn streams_that_come_and_go_while_nothing_leaves_are_no_endless_work() {
+    let mut streams = called();
+    let mut ended = None;
+    for id in (1..20_000).step_by(2) {
+        if hear(&mut streams, Kind::Open, id, 0).is_err() {
+            ended = Some(id);
+            break;
+        }
+        let arrived = streams.accept().expect("below the cap");
+        streams.close(arrived);
+    }
+    assert!(ended.is_some_and(|id| id < 200), "{ended:?}");
+}
+
+#[test]
+fn on_a_line_that_takes_nothing_nobody_tells_anybody() {
+    let mut streams = called();
+    let ids = opened(&mut streams, 2);
+    let closing = Room {
+        busy: 0,
+        quiet: 0,
+        acknowledged: 1,
+        ..room(0)
+    };
+    for id in ids {
+        assert_eq!(streams.write(id, 100, &closing), Write::Wait);
+        assert_eq!(streams.poll_event(), None);
+    }
+}
+
+#[test]
 fn streams_beyond_the_cap_are_reset_and_whoever_goes_on_is_no_peer_of_ours() {
     let mut streams = called();
     for id in [1, 3, 5] {

@@ -92,8 +92,10 @@ impl Turns {
             0
         };
         if n == 0 {
-            if !self.waiting.iter().any(|it| it.id == id) {
-                self.waiting.push_back(Waiting { id, told: 0 });
+            match self.waiting.iter_mut().find(|it| it.id == id) {
+                // It has come.
+                Some(it) => it.told = 0,
+                None => self.waiting.push_back(Waiting { id, told: 0 }),
             }
         } else {
             self.leave(id);
@@ -116,6 +118,8 @@ impl Turns {
     /// Who should ask again now. Who is told so again and again and does not come goes behind the others.
     pub(super) fn next(&mut self, room: &Room) -> impl Iterator<Item = u32> {
         let count = match room.is_idle() {
+            // It takes nothing: they would only tell each other.
+            _ if room.busy <= STREAM_HEADER => 0,
             true => usize::MAX,
             false => room.places(),
         };
