@@ -101,22 +101,29 @@ pub(crate) async fn door(
     let Some((answer, granted)) = link::grant(&mut request) else {
         return viewing::no_websocket().into_response();
     };
+    // The session outlives this connection, whose place goes with its socket: kept here, ten thousand agents that come
+    // back would find their own old places taken.
+    let Peer {
+        address,
+        lacks_certificate,
+        shutdown,
+        ..
+    } = peer;
     // It ends with the agent, or with the listener.
     tokio::spawn(async move {
         let session = async {
             match granted.websocket::<TlsSocket>().await {
-                Ok(socket) if peer.lacks_certificate => {
-                    agents.turn_away(Box::new(socket), peer.address).await;
+                Ok(socket) if lacks_certificate => {
+                    agents.turn_away(Box::new(socket), address).await;
                 }
-                Ok(socket) => agents.accept(Box::new(socket), peer.address).await,
-                Err(error) => tracing::debug!(peer = %peer.address, %error, "no WebSocket came"),
+                Ok(socket) => agents.accept(Box::new(socket), address).await,
+                Err(error) => tracing::debug!(peer = %address, %error, "no WebSocket came"),
             }
         };
         tokio::select! {
             () = session => {}
-            () = peer.shutdown.cancelled() => {}
+            () = shutdown.cancelled() => {}
         }
-        drop(peer);
     });
     answer.map(|()| Body::empty())
 }

@@ -88,7 +88,7 @@ pub struct Peer {
 
 /// A connection that counts, and that a shutdown waits for.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _session: TaskTrackerToken,
 }
@@ -229,8 +229,10 @@ impl Door {
         &self,
         stream: TcpStream,
         address: SocketAddr,
+        place: Arc<Place>,
     ) -> io::Result<(TlsSocket, bool)> {
-        let stream = Patience::new(ReadAhead::new(stream), self.limits.stall_timeout);
+        let stream =
+            Patience::new(ReadAhead::new(stream), self.limits.stall_timeout).keeping(place);
         // Who says nothing takes no turn: reading a hello costs nothing, answering it does.
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
         let hello = tokio::time::timeout(self.limits.head_timeout, hello)
@@ -295,7 +297,8 @@ impl Door {
         }
         let stall = self.limits.stall_timeout;
         if first[0] == TLS_HANDSHAKE {
-            let (stream, has_certificate) = self.encrypt(stream, address).await?;
+            let (stream, has_certificate) =
+                self.encrypt(stream, address, Arc::clone(&place)).await?;
             self.serve(stream, None, has_certificate, address, place)
                 .await
         } else if first[0].is_ascii_alphabetic() || first[0] == b'\r' || first[0] == b'\n' {

@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+use crate::listener::Place;
 
 /// A byte stream whose writes fail once the peer has taken nothing for `limit`.
 ///
@@ -17,6 +20,8 @@ pub(crate) struct Patience<S> {
     limit: Duration,
     /// Runs while a write waits for the peer.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// What counts the connection, for as long as it stands and no longer: what it carries may outlive it.
+    place: Option<Arc<Place>>,
 }
 
 impl<S> Patience<S> {
@@ -25,7 +30,14 @@ impl<S> Patience<S> {
             stream,
             limit,
             waiting: None,
+            place: None,
         }
+    }
+
+    /// The same, keeping the connection's place.
+    pub(crate) fn keeping(mut self, place: Arc<Place>) -> Self {
+        self.place = Some(place);
+        self
     }
 
     fn judge<T>(

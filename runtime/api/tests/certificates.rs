@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::{Agent, AgentConfig, AllowList, Certificate, State, Transport};
-use api::{Addresses, AppState, Fleet, Parts, Readiness, Tls};
+use api::{Addresses, AppState, Fleet, Limits, Parts, Readiness, Tls};
 use dialer::Target;
 use proto_tunnel::{Hello, JoinCode, Message, Refusal, Secret, VERSION};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -47,6 +47,49 @@ async fn an_agent_with_the_right_certificate_carries_bytes_by_either_transport()
         assert_eq!(&back, b"one word", "{transport:?}");
         drop(agent);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_leaves_the_places_of_its_earlier_connections() {
+    let ca = Authority::new();
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let site = Site::open_with(&ca, limits).await;
+    // The agent comes through a relay that breaks every connection after a while.
+    let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (at, gateway) = (relay.local_addr().unwrap(), site.address);
+    let relaying = tokio::spawn(async move {
+        loop {
+            let (mut near, _) = relay.accept().await.unwrap();
+            let mut far = TcpStream::connect(gateway).await.unwrap();
+            let both = tokio::io::copy_bidirectional(&mut near, &mut far);
+            let _ = tokio::time::timeout(Duration::from_millis(700), both).await;
+        }
+    });
+    let files = ca.sign(Leaf::Good);
+    let agent = site.agent_by(Some(&files), Transport::WebSocket, None, Some(at));
+    let gone_on = async {
+        while site.gateway.agents().is_empty() || site.gateway.agents()[0].reconnects < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, gone_on)
+        .await
+        .expect("the session goes on over one connection after another");
+    assert_eq!(site.gateway.agents()[0].sessions, 1);
+    // One place is the agent's, and the other one is free.
+    let mut browser = TcpStream::connect(site.address).await.unwrap();
+    browser
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    browser.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    relaying.abort();
+    drop(agent);
 }
 
 #[tokio::test]
@@ -290,6 +333,10 @@ struct Site {
 
 impl Site {
     async fn open(ca: &Authority) -> Self {
+        Self::open_with(ca, Limits::default()).await
+    }
+
+    async fn open_with(ca: &Authority, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join("ca.pem"), &ca.pem).unwrap();
         let store = store::Store::open(data.path()).unwrap();
@@ -326,7 +373,13 @@ impl Site {
             everyone: identity.server_config(),
             agents: identity.agents_tls(),
         };
-        tokio::spawn(api::serve(listener, state, tls, shutdown.clone()));
+        tokio::spawn(api::serve_with(
+            listener,
+            state,
+            tls,
+            shutdown.clone(),
+            limits,
+        ));
         tokio::spawn(quic.serve(shutdown.clone()));
         Self {
             data,
@@ -373,6 +426,17 @@ impl Site {
         transport: Transport,
         camera: Option<SocketAddr>,
     ) -> Running {
+        self.agent_by(files, transport, camera, None)
+    }
+
+    /// The same, by way of an address that is not the gateway's own.
+    fn agent_by(
+        &self,
+        files: Option<&Files>,
+        transport: Transport,
+        camera: Option<SocketAddr>,
+        by: Option<SocketAddr>,
+    ) -> Running {
         let files = files.map(|files| {
             let copy = Files(tempfile::tempdir().unwrap());
             fs::copy(files.certificate(), copy.certificate()).unwrap();
@@ -383,6 +447,7 @@ impl Site {
         let mut config = AgentConfig::new(state_dir.path());
         config.join = Some(self.code());
         config.transport = transport;
+        config.gateway = by.map(|at| at.to_string());
         config.pace = 0.1;
         config.watches_network = false;
         let targets = camera.map(|at| Target::new("127.0.0.1", at.port()));
