@@ -324,7 +324,6 @@ impl Inner {
                 }
             }
         }
-        self.pace.note_idle();
     }
 
     /// The same for what should not wait for more, or is enough to go.
@@ -379,13 +378,6 @@ impl Inner {
     /// Takes bytes for which there is room, see [`Self::stream_room`].
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.pipe.write(bytes);
-    }
-
-    /// There may be something for the driver to do.
-    pub(crate) fn tell_driver(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
     }
 
     /// Sees to it that what was put leaves: now if it is much, otherwise with what others put until the driver has its

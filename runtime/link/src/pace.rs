@@ -30,8 +30,6 @@ struct Look {
     since: Instant,
     bytes: usize,
     was_blocked: bool,
-    /// There has been nothing to send since then.
-    idle_since: Option<Instant>,
 }
 
 impl Default for Pace {
@@ -49,7 +47,6 @@ impl Look {
             since: Instant::now(),
             bytes: 0,
             was_blocked: false,
-            idle_since: None,
         }
     }
 }
@@ -64,10 +61,6 @@ impl Pace {
     pub(crate) fn note_sent(&self, bytes: usize) {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         look.bytes += bytes;
-        // A line is not slow because nobody had anything to say.
-        if let Some(idle) = look.idle_since.take() {
-            look.since += idle.elapsed();
-        }
         let time = look.since.elapsed();
         if time < LOOK {
             return;
@@ -93,14 +86,6 @@ impl Pace {
     pub(crate) fn note_blocked(&self) {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         look.was_blocked = true;
-    }
-
-    /// There is nothing more to send.
-    pub(crate) fn note_idle(&self) {
-        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        if look.idle_since.is_none() {
-            look.idle_since = Some(Instant::now());
-        }
     }
 
     /// Another transport is another line.
@@ -130,20 +115,5 @@ mod tests {
         assert!((10_000..20_000).contains(&pace.piece()), "10 Mbit/s");
         carry(1_250_000).await;
         assert_eq!(pace.piece(), MAX_PIECE, "1 Gbit/s");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_quick_line_stays_quick_over_pauses() {
-        let pace = Pace::default();
-        for _ in 0..200 {
-            // A burst that the line takes in two parts, and then silence.
-            pace.note_sent(200_000);
-            pace.note_blocked();
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            pace.note_sent(200_000);
-            pace.note_idle();
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
-        }
-        assert_eq!(pace.piece(), MAX_PIECE);
     }
 }

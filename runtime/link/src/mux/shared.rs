@@ -128,7 +128,12 @@ impl Shared {
                 self.settle(state);
                 line.hurry();
                 if is_awaited {
-                    line.tell_driver();
+                    // What has left has made room, and this stream may have no more to say.
+                    let room = line.stream_room();
+                    drop(line);
+                    let mut state = self.state();
+                    state.streams.note_room(&room);
+                    self.settle(state);
                 }
                 Poll::Ready(Some(n))
             }
